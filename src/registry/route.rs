@@ -1,0 +1,241 @@
+use std::borrow::Cow;
+
+use super::Digest;
+use super::Reference;
+use super::RepositoryName;
+
+/// What a path below `/v2/` names.
+///
+/// Registries decode a path once before they route it, so we do the same, and read it from its right
+/// end: a component of a repository's name may itself be called `manifests`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `/v2/<name>/manifests/<reference>`
+    Manifest {
+        /// Which repository.
+        repository: RepositoryName,
+        /// Which manifest of it.
+        reference: Reference,
+    },
+    /// `/v2/<name>/blobs/<digest>`
+    Blob {
+        /// Which repository.
+        repository: RepositoryName,
+        /// Which blob of it.
+        digest: Digest,
+    },
+    /// `/v2/<name>/blobs/uploads/`, with or without the id of an upload behind it
+    Upload {
+        /// Which repository.
+        repository: RepositoryName,
+    },
+    /// Anything else: it makes no event.
+    Other,
+}
+
+/// A path that two readers could take for different ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ambiguous {
+    /// `%` without two hex digits behind it.
+    #[error("the path has an invalid percent escape")]
+    InvalidEscape,
+    /// An escaped `/`, `\`, `%`, `;`, control or non-ASCII byte.
+    #[error("the path escapes a byte that no repository name, tag or digest contains")]
+    MeaningfulEscape,
+    /// A backslash, `;`, control or non-ASCII byte as it is.
+    #[error("the path has a byte that no repository name, tag or digest contains")]
+    ForeignByte,
+    /// A segment that is empty, `.` or `..`.
+    #[error("the path has an empty, `.` or `..` segment")]
+    RelativeSegment,
+}
+
+impl Route {
+    /// Reads the path of a request, without its query.
+    #[must_use]
+    pub fn of(path: &str) -> Self {
+        let Some(path) = decoded(path) else {
+            return Self::Other;
+        };
+        let segments: Vec<&str> = path.split('/').collect();
+        let ["", "v2", rest @ ..] = &segments[..] else {
+            return Self::Other;
+        };
+        Self::below_v2(rest).unwrap_or(Self::Other)
+    }
+
+    fn below_v2(segments: &[&str]) -> Option<Self> {
+        let repository = |name: &[&str]| name.join("/").parse::<RepositoryName>().ok();
+        match segments {
+            [name @ .., "manifests", reference] => Some(Self::Manifest {
+                repository: repository(name)?,
+                reference: reference.parse().ok()?,
+            }),
+            [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", _] => {
+                Some(Self::Upload { repository: repository(name)? })
+            }
+            [name @ .., "blobs", digest] => {
+                Some(Self::Blob { repository: repository(name)?, digest: digest.parse().ok()? })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Ambiguous {
+    /// Whether a path that is about to change something could be read in two ways.
+    ///
+    /// The id of an upload is the registry's own and opaque, so only its being `.` or `..` counts.
+    ///
+    /// # Errors
+    ///
+    /// What is ambiguous about it.
+    pub fn check(path: &str) -> Result<(), Self> {
+        let segments: Vec<&str> = path.split('/').skip(1).collect();
+        let (checked, id) = match &segments[..] {
+            [checked @ .., id] if checked.ends_with(&["blobs", "uploads"]) => (checked, Some(*id)),
+            all => (all, None),
+        };
+        if id.is_some_and(|id| is_relative(&decoded(id).unwrap_or(Cow::Borrowed(id)))) {
+            return Err(Self::RelativeSegment);
+        }
+        checked.iter().try_for_each(|segment| Self::check_segment(segment))
+    }
+
+    fn check_segment(segment: &str) -> Result<(), Self> {
+        let foreign = |b: u8| {
+            matches!(b, b'/' | b'\\' | b'%' | b';') || b.is_ascii_control() || !b.is_ascii()
+        };
+        let mut rest = segment.as_bytes();
+        loop {
+            rest = match rest {
+                [] => break,
+                [b'%', high, low, tail @ ..] => {
+                    let byte = hex(*high, *low).ok_or(Self::InvalidEscape)?;
+                    if foreign(byte) {
+                        return Err(Self::MeaningfulEscape);
+                    }
+                    tail
+                }
+                [b'%', ..] => return Err(Self::InvalidEscape),
+                [byte, ..] if foreign(*byte) => return Err(Self::ForeignByte),
+                [_, tail @ ..] => tail,
+            };
+        }
+        let relative = decoded(segment).is_none_or(|s| s.is_empty() || is_relative(&s));
+        if relative { Err(Self::RelativeSegment) } else { Ok(()) }
+    }
+}
+
+fn is_relative(segment: &str) -> bool {
+    matches!(segment, "." | "..")
+}
+
+/// The path with its escapes taken out once, or nothing if one is invalid or the result is not text.
+fn decoded(path: &str) -> Option<Cow<'_, str>> {
+    if !path.contains('%') {
+        return Some(Cow::Borrowed(path));
+    }
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    loop {
+        rest = match rest {
+            [] => break,
+            [b'%', high, low, tail @ ..] => {
+                bytes.push(hex(*high, *low)?);
+                tail
+            }
+            [b'%', ..] => return None,
+            [byte, tail @ ..] => {
+                bytes.push(*byte);
+                tail
+            }
+        };
+    }
+    String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(name: &str, reference: &str) -> Route {
+        Route::Manifest { repository: name.parse().unwrap(), reference: reference.parse().unwrap() }
+    }
+
+    #[test]
+    fn escaped_pushes_are_the_same_push() {
+        for path in [
+            "/v2/team/app/manifests/a",
+            "/v2/team/app/%6danifests/a",
+            "/v2/team/app/manifests/%61",
+            "/%762/team/app/manifests/a",
+        ] {
+            assert_eq!(Route::of(path), manifest("team/app", "a"), "{path}");
+            assert_eq!(Ambiguous::check(path), Ok(()), "{path}");
+        }
+        let digest = Digest::sha256(b"");
+        let escaped = format!("/v2/app/manifests/{}", digest.as_str().replace(':', "%3A"));
+        assert_eq!(Route::of(&escaped), manifest("app", digest.as_str()));
+    }
+
+    #[test]
+    fn the_path_is_read_from_its_right_end() {
+        assert_eq!(
+            Route::of("/v2/manifests/manifests/manifests"),
+            manifest("manifests", "manifests")
+        );
+        assert_eq!(Route::of("/v2/a/blobs/uploads/manifests/x"), manifest("a/blobs/uploads", "x"));
+        let upload = Route::Upload { repository: "a/manifests".parse().unwrap() };
+        for path in ["/v2/a/manifests/blobs/uploads/", "/v2/a/manifests/blobs/uploads/1f=="] {
+            assert_eq!(Route::of(path), upload, "{path}");
+        }
+    }
+
+    #[test]
+    fn ambiguous_writes_are_named() {
+        use Ambiguous::*;
+        for (path, expected) in [
+            ("/v2/team%2Fapp/manifests/a", MeaningfulEscape),
+            ("/v2/team%5capp/manifests/a", MeaningfulEscape),
+            ("/v2/app/%256danifests/a", MeaningfulEscape),
+            ("/v2/app/manifests/a%00", MeaningfulEscape),
+            ("/v2/app/manifests/a%3bx", MeaningfulEscape),
+            ("/v2/app/manifests/a;x=1", ForeignByte),
+            ("/v2/app\\manifests/a", ForeignByte),
+            ("/v2/app/manifests/a%", InvalidEscape),
+            ("/v2/app/manifests/%zz", InvalidEscape),
+            ("/v2/x/../app/manifests/a", RelativeSegment),
+            ("/v2/x/%2e%2e/app/manifests/a", RelativeSegment),
+            ("/v2/./app/manifests/a", RelativeSegment),
+            ("/v2//app/manifests/a", RelativeSegment),
+            ("/v2/app/manifests//a", RelativeSegment),
+            ("/v2/app/manifests/a/", RelativeSegment),
+            ("/v2/app/blobs/uploads/..", RelativeSegment),
+            ("/v2/app/blobs/uploads/%2E%2e", RelativeSegment),
+        ] {
+            assert_eq!(Ambiguous::check(path), Err(expected), "{path}");
+        }
+        assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/"), Ok(()));
+        assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/a%2Fb%25;c"), Ok(()));
+    }
+
+    #[test]
+    fn other_paths_are_other() {
+        for path in [
+            "/",
+            "/v2/",
+            "/V2/a/manifests/b",
+            "/v2/a/Manifests/b",
+            "/v2/A/manifests/b",
+            "/v2/manifests/b",
+        ] {
+            assert_eq!(Route::of(path), Route::Other, "{path}");
+        }
+    }
+}
