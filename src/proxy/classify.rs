@@ -264,10 +264,10 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http::HeaderName;
     use http::HeaderValue;
 
+    use super::super::budget::Budget;
     use super::super::observe::Reader;
     use super::*;
 
@@ -290,14 +290,9 @@ mod tests {
     }
 
     fn seen(bytes: &[u8], named: Option<&Digest>) -> Observation {
-        let whole = Bytes::copy_from_slice(bytes);
-        let observation = Reader::new(named, 0).finish();
-        Observation {
-            digest: Digest::sha256(bytes),
-            size: bytes.len() as u64,
-            copy: Some(whole),
-            ..observation
-        }
+        let mut reader = Reader::new(named, bytes.len(), Budget::new(bytes.len()).share());
+        reader.update(bytes);
+        reader.finish()
     }
 
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {

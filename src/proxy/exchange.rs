@@ -83,7 +83,8 @@ impl Inner {
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let before = self.look_before(exchange);
-        let reader = Reader::new(exchange.reference.digest(), self.config.limits.manifest_copy);
+        let cap = self.config.limits.manifest_copy;
+        let reader = Reader::new(exchange.reference.digest(), cap, self.copies.share());
         if body.is_end_stream() {
             let before = self.let_go(before).await?;
             let request = head.request(RequestBody::Empty);

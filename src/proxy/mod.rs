@@ -5,6 +5,7 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
+mod budget;
 mod classify;
 mod error;
 mod exchange;
@@ -47,6 +48,7 @@ use crate::registry::Ambiguous;
 use crate::registry::Route;
 use crate::tasks::Tasks;
 
+use self::budget::Budget;
 use self::classify::Exchange;
 use self::forward::Head;
 use self::headers::Client;
@@ -102,6 +104,8 @@ pub struct Limits {
     pub body_idle: Duration,
     /// How much of a manifest is kept to be read; a larger one passes, its event has fewer fields.
     pub manifest_copy: usize,
+    /// How much all such copies take together; beyond it manifests pass unread.
+    pub manifest_copies: usize,
     /// How long the last frame of a manifest waits for a look; then `change` stays unknown.
     pub look: Duration,
 }
@@ -113,6 +117,7 @@ impl Default for Limits {
             answer: Duration::from_secs(900),
             body_idle: Duration::from_secs(60),
             manifest_copy: 4 << 20,
+            manifest_copies: 64 << 20,
             look: Duration::from_millis(250),
         }
     }
@@ -127,6 +132,7 @@ struct Inner {
     config: Config,
     upstream: Upstream,
     look: Look,
+    copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
     tasks: Tasks,
@@ -149,7 +155,9 @@ impl Proxy {
         let look =
             Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
-        Self(Arc::new(Inner { config, upstream, look, outbox, unrecorded, tasks, metrics }))
+        let copies = Budget::new(config.limits.manifest_copies);
+        let inner = Inner { config, upstream, look, copies, outbox, unrecorded, tasks, metrics };
+        Self(Arc::new(inner))
     }
 
     /// Appends what only memory holds, for as long as we run.

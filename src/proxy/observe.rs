@@ -19,10 +19,11 @@ use crate::registry::Algorithm;
 use crate::registry::Digest;
 use crate::registry::Digester;
 
+use super::budget::Share;
 use super::stream::Paced;
 
 /// What was seen of a manifest that has arrived to its last byte.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Observation {
     /// SHA-256 of the bytes.
     pub(super) digest: Digest,
@@ -30,8 +31,10 @@ pub(super) struct Observation {
     pub(super) named: Option<Digest>,
     /// How many bytes.
     pub(super) size: u64,
-    /// The bytes, unless they were more than the cap.
+    /// The bytes, unless they were more than the cap or the budget of all copies allows.
     pub(super) copy: Option<Bytes>,
+    /// What the copy takes of that budget.
+    _share: Share,
 }
 
 /// The body that does it.
@@ -63,6 +66,7 @@ pub(super) struct Reader {
     size: u64,
     copy: Option<BytesMut>,
     cap: usize,
+    share: Share,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,8 +82,9 @@ enum State {
 struct GivenUp;
 
 impl Reader {
-    /// Starts reading; `named` is the digest of the reference, `cap` how much is copied.
-    pub(super) fn new(named: Option<&Digest>, cap: usize) -> Self {
+    /// Starts reading; `named` is the digest of the reference, `cap` how much is copied at most, `share`
+    /// where that is taken from.
+    pub(super) fn new(named: Option<&Digest>, cap: usize, share: Share) -> Self {
         let other = named.and_then(Algorithm::of).filter(|a| *a != Algorithm::Sha256);
         Self {
             sha256: Digester::new(Algorithm::Sha256),
@@ -87,18 +92,24 @@ impl Reader {
             size: 0,
             copy: Some(BytesMut::new()),
             cap,
+            share,
         }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
+    /// Takes the next piece.
+    pub(super) fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         if let Some(named) = &mut self.named {
             named.update(bytes);
         }
         self.size += bytes.len() as u64;
-        match &mut self.copy {
-            Some(copy) if copy.len() + bytes.len() <= self.cap => copy.extend_from_slice(bytes),
-            copy => *copy = None,
+        let Some(copy) = &mut self.copy else {
+            return;
+        };
+        if copy.len() + bytes.len() <= self.cap && self.share.grow(bytes.len()) {
+            copy.extend_from_slice(bytes);
+        } else {
+            self.copy = None;
         }
     }
 
@@ -109,6 +120,7 @@ impl Reader {
             named: self.named.map(Digester::finish),
             size: self.size,
             copy: self.copy.map(BytesMut::freeze),
+            _share: self.share,
         }
     }
 }
@@ -203,11 +215,16 @@ impl Body for Observed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::budget::Budget;
     use super::*;
+
+    fn share() -> Share {
+        Budget::new(1 << 10).share()
+    }
 
     #[test]
     fn what_passes_is_read_along() {
-        let mut reader = Reader::new(None, 8);
+        let mut reader = Reader::new(None, 8, share());
         reader.update(b"1234");
         reader.update(b"5678");
         let seen = reader.finish();
@@ -218,7 +235,7 @@ mod tests {
 
     #[test]
     fn above_the_cap_only_the_copy_is_given_up() {
-        let mut reader = Reader::new(None, 7);
+        let mut reader = Reader::new(None, 7, share());
         reader.update(b"1234");
         reader.update(b"5678");
         let seen = reader.finish();
@@ -229,7 +246,7 @@ mod tests {
     #[test]
     fn a_reference_by_another_algorithm_is_computed_too() {
         let named: Digest = format!("sha512:{}", "0".repeat(128)).parse().unwrap();
-        let mut reader = Reader::new(Some(&named), 7);
+        let mut reader = Reader::new(Some(&named), 7, share());
         reader.update(b"x");
         assert_eq!(reader.finish().named.unwrap().algorithm(), "sha512");
     }
