@@ -13,11 +13,16 @@ mod mint;
 mod pem;
 mod roots;
 mod server;
+pub mod show;
 mod signer;
 mod store;
+pub mod trust;
 mod verify;
 mod words;
 mod x509;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
