@@ -18,18 +18,16 @@ pub(super) struct Reason {
 }
 
 impl Metrics {
-    /// Makes the counters and names them on the metrics page.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self::default();
+    /// Names them on the metrics page.
+    pub fn register(&self, registry: &mut Registry) {
         let part = registry.sub_registry_with_prefix("pushbell_listener");
-        part.register("connections", "Connections open now", metrics.open.clone());
-        part.register("connections_accepted", "Connections accepted", metrics.accepted.clone());
+        part.register("connections", "Connections open now", self.open.clone());
+        part.register("connections_accepted", "Connections accepted", self.accepted.clone());
         part.register(
             "connections_refused",
             "Connections closed before their first request, by reason",
-            metrics.refused.clone(),
+            self.refused.clone(),
         );
-        metrics
     }
 
     pub(super) fn refused(&self, reason: &'static str) {

@@ -47,10 +47,9 @@ struct Observed {
     action: &'static str,
 }
 
-impl Metrics {
-    /// Makes the counters and names them on the metrics page.
-    pub fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
             requests: Family::default(),
             refused: Family::default(),
             failed: Family::default(),
@@ -60,46 +59,51 @@ impl Metrics {
             unkept: Counter::default(),
             waiting: Gauge::default(),
             added: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
-        };
+        }
+    }
+}
+
+impl Metrics {
+    /// Names them on the metrics page.
+    pub fn register(&self, registry: &mut Registry) {
         let part = registry.sub_registry_with_prefix("pushbell_proxy");
-        part.register("requests", "Answers given to clients", metrics.requests.clone());
+        part.register("requests", "Answers given to clients", self.requests.clone());
         part.register(
             "requests_refused",
             "Requests not passed on because they could be understood in two ways, by rule",
-            metrics.refused.clone(),
+            self.refused.clone(),
         );
         part.register(
             "upstream_failures",
             "Exchanges with the registry that brought no answer, by reason",
-            metrics.failed.clone(),
+            self.failed.clone(),
         );
-        part.register("events", "Events observed, by action", metrics.events.clone());
+        part.register("events", "Events observed, by action", self.events.clone());
         part.register(
             "digest_mismatches",
             "Pushes whose digest the registry gave differently",
-            metrics.mismatches.clone(),
+            self.mismatches.clone(),
         );
         part.register(
             "unsettled",
             "Pushes and deletes of which nobody knows yet whether the registry applied them",
-            metrics.unsettled.clone(),
+            self.unsettled.clone(),
         );
         part.register(
             "events_unkept",
             "Events that no durable place could be found for and that are gone",
-            metrics.unkept.clone(),
+            self.unkept.clone(),
         );
         part.register(
             "events_in_memory",
             "Events that wait in memory because the outbox takes none",
-            metrics.waiting.clone(),
+            self.waiting.clone(),
         );
         part.register(
             "record_seconds",
             "What making an event durable added to a push",
-            metrics.added.clone(),
+            self.added.clone(),
         );
-        metrics
     }
 
     pub(super) fn answered(&self, method: &http::Method, status: StatusCode) {

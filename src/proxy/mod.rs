@@ -76,8 +76,6 @@ pub struct Config {
     pub upstream_authority: Option<String>,
     /// The account for our own looks; without one they are anonymous.
     pub look: Option<Account>,
-    /// Peers whose forwarding headers count.
-    pub trusted_proxies: Vec<Network>,
     /// What to do with a push whose event cannot be kept.
     pub on_failure: OnFailure,
     /// How long, and how much.
@@ -125,7 +123,10 @@ impl Default for Limits {
 
 /// Everything between a client and the registry.
 #[derive(Debug, Clone)]
-pub struct Proxy(Arc<Inner>);
+pub struct Proxy {
+    inner: Arc<Inner>,
+    trusted: Arc<[Network]>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -143,6 +144,7 @@ struct Inner {
 #[derive(Debug)]
 pub struct Connection {
     inner: Arc<Inner>,
+    trusted: Arc<[Network]>,
     peer: Peer,
     session: Session,
 }
@@ -157,24 +159,30 @@ impl Proxy {
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
         let inner = Inner { config, upstream, look, copies, outbox, unrecorded, tasks, metrics };
-        Self(Arc::new(inner))
+        Self { inner: Arc::new(inner), trusted: Arc::default() }
+    }
+
+    /// The same proxy for a listener at which the forwarding headers of these peers count.
+    #[must_use]
+    pub fn trusting(&self, proxies: &[Network]) -> Self {
+        Self { inner: self.inner.clone(), trusted: proxies.into() }
     }
 
     /// Appends what only memory holds, for as long as we run.
     pub async fn keep_recording(self, stop: CancellationToken) {
-        self.0.unrecorded.clone().drain_into_outbox(stop).await;
+        self.inner.unrecorded.clone().drain_into_outbox(stop).await;
     }
 
     /// How many events only memory holds.
     #[must_use]
     pub fn unrecorded(&self) -> usize {
-        self.0.unrecorded.len()
+        self.inner.unrecorded.len()
     }
 
     /// The last try to append what only memory holds, and the end of idle connections.
     pub async fn close(&self) {
-        self.0.unrecorded.append_all().await;
-        self.0.upstream.clear();
+        self.inner.unrecorded.append_all().await;
+        self.inner.upstream.clear();
     }
 }
 
@@ -183,7 +191,8 @@ impl Serve for Proxy {
     type Body = ResponseBody;
 
     fn connection(&self, peer: Peer) -> Connection {
-        Connection { inner: self.0.clone(), peer, session: Session::default() }
+        let session = Session::default();
+        Connection { inner: self.inner.clone(), trusted: self.trusted.clone(), peer, session }
     }
 }
 
@@ -194,7 +203,7 @@ impl Service<Request<Incoming>> for Connection {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (inner, session) = (self.inner.clone(), self.session.clone());
-        let client = Client::of(&self.peer, &inner.config.trusted_proxies, request.headers());
+        let client = Client::of(&self.peer, &self.trusted, request.headers());
         Box::pin(async move { Ok(inner.serve(request, client, session).await) })
     }
 }
