@@ -151,3 +151,14 @@ fn a_ca_that_is_none_is_told() {
         assert!(matches!(error, Error::Name { .. }), "{error}");
     }
 }
+
+#[test]
+fn of_two_that_find_no_ca_only_one_makes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || LocalCa::open_or_create(folder.path(), &[], now()).unwrap().1;
+    let opened = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(opened.iter().filter(|opened| **opened == Opened::Created).count(), 1);
+}
