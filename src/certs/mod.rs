@@ -16,6 +16,7 @@ mod server;
 pub mod show;
 mod signer;
 mod store;
+mod template;
 pub mod trust;
 mod verify;
 mod words;

@@ -3,6 +3,7 @@
 use time::OffsetDateTime;
 
 use super::identity::Identity;
+use super::mint::LocalCa;
 use super::words::date;
 use super::words::list_names;
 
@@ -30,6 +31,18 @@ impl Row {
             names: identity.names().to_vec(),
             issuer: identity.issuer().to_owned(),
             not_after: identity.not_after(),
+            used_by,
+        }
+    }
+
+    /// The row of a local CA, with what it may issue certificates for.
+    #[must_use]
+    pub fn of_ca(ca: &LocalCa, used_by: Vec<String>) -> Self {
+        Self {
+            name: "ca".to_owned(),
+            names: ca.permitted(),
+            issuer: ca.issuer().to_owned(),
+            not_after: ca.not_after(),
             used_by,
         }
     }

@@ -14,6 +14,8 @@ pub fn commands(hosts: &[String], ca: &Path) -> String {
     let hosts: Vec<_> = hosts.iter().map(|host| as_typed(host)).collect();
     let ca = quote(&ca.display().to_string());
     [
+        "# Each client needs ca.pem on its own machine: copy it there first, and mind the path.\n"
+            .to_owned(),
         docker(&hosts, &ca),
         containers(&hosts, &ca),
         containerd(&hosts, &ca),

@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::certs;
+use crate::certs::ClientIdentity;
 use crate::certs::Identity;
 use crate::certs::LocalCa;
 use crate::certs::Trust;
@@ -205,8 +206,8 @@ async fn a_server_that_wants_to_know_us_gets_our_certificate() {
     let server = pki.strict_server(&pki.leaf("localhost", now));
     let address = tls_echo(&tasks, server).await;
     let (ours, wrong) = (pki.leaf("127.0.0.1", now), stranger.leaf("localhost", now));
-    let attempt = |identity: Option<&Identity>| {
-        let connector = connector(tcp("localhost", address), Some(pki.client(identity)));
+    let attempt = |client: Arc<rustls::ClientConfig>| {
+        let connector = connector(tcp("localhost", address), Some(client));
         async move {
             // Under TLS 1.3 our side is done before the server has judged the certificate.
             let mut connection = connector.connect().await.map_err(|error| told(&error))?;
@@ -216,11 +217,16 @@ async fn a_server_that_wants_to_know_us_gets_our_certificate() {
             })
         }
     };
-    attempt(Some(&ours)).await.unwrap();
-    let error = attempt(None).await.unwrap_err();
+    attempt(pki.client(Some(&ours))).await.unwrap();
+    let error = attempt(pki.client(None)).await.unwrap_err();
     assert!(error.contains("asks for a client certificate and got none"), "{error}");
-    let error = attempt(Some(&wrong)).await.unwrap_err();
+
+    let identity = ClientIdentity::new(&wrong);
+    let client = identity.config(&pki.trust(), &[b"http/1.1"]).unwrap();
+    let error = attempt(Arc::clone(&client)).await.unwrap_err();
     assert!(error.contains("did not accept our client certificate"), "{error}");
+    identity.replace(&ours);
+    attempt(client).await.unwrap();
 }
 
 #[tokio::test]
