@@ -109,14 +109,10 @@ fn docker_pushes_and_pulls() {
 
     let event = stage.receiver.wait_for(1)[0].json();
     assert_eq!(event["subject"], "team/docker:1.0");
-    assert_eq!(
-        event["data"]["media_type"],
-        "application/vnd.docker.distribution.manifest.v2+json"
-    );
-    let direct = stage.direct().with(&[
-        "--header",
-        "Accept: application/vnd.docker.distribution.manifest.v2+json",
-    ]);
+    assert_eq!(event["data"]["media_type"], "application/vnd.docker.distribution.manifest.v2+json");
+    let direct = stage
+        .direct()
+        .with(&["--header", "Accept: application/vnd.docker.distribution.manifest.v2+json"]);
     let direct = direct.get("/v2/team/docker/manifests/1.0");
     assert_eq!(event["data"]["digest"], direct.header("docker-content-digest").unwrap());
 }

@@ -84,7 +84,8 @@ fn three_pushes_of_a_tag_are_created_moved_unchanged() {
         assert_eq!(curl.push("team/app", "1.0", image).status, 201);
     }
     let events: Vec<_> = stage.receiver.wait_for(3).iter().map(|r| r.json()).collect();
-    let said = |field: &str| -> Vec<_> { events.iter().map(|e| e["data"][field].clone()).collect() };
+    let said =
+        |field: &str| -> Vec<_> { events.iter().map(|e| e["data"][field].clone()).collect() };
     assert_eq!(said("change"), ["created", "moved", "unchanged"]);
     assert_eq!(said("digest"), [one.digest(), two.digest(), two.digest()]);
     assert_eq!(said("previous_digest")[1], one.digest());

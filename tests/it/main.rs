@@ -9,6 +9,7 @@ mod support;
 mod admin;
 mod clients;
 mod deliver;
+mod dialects;
 mod drain;
 mod events;
 mod options;

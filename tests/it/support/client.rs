@@ -61,7 +61,8 @@ impl Curl {
     /// One request. What goes wrong below HTTP has status 0.
     #[track_caller]
     pub(crate) fn call(&self, path: &str, options: &[&str]) -> Reply {
-        let url = if path.contains("://") { path.to_owned() } else { format!("{}{path}", self.base) };
+        let url =
+            if path.contains("://") { path.to_owned() } else { format!("{}{path}", self.base) };
         let (head, body) = (self.scratch.join("head"), self.scratch.join("body"));
         fs::write(&head, "").unwrap();
         fs::write(&body, "").unwrap();

@@ -24,7 +24,11 @@ pub(crate) struct Sidecar {
 impl Sidecar {
     /// `pushbell run` with these flags and no file. Its state is in `<workdir>/state`.
     #[track_caller]
-    pub(crate) fn with_flags(work: &Workdir, flags: &[&str], environment: &[(&str, &Path)]) -> Self {
+    pub(crate) fn with_flags(
+        work: &Workdir,
+        flags: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Self {
         Self::ready(Self::starting(work, flags, environment))
     }
 
@@ -110,9 +114,9 @@ impl Sidecar {
     #[track_caller]
     pub(crate) fn wait_for_log(&self, what: &str, wanted: &[(&str, &str)]) -> Value {
         until(&format!("a line of the log that says {what}: {wanted:?}"), || {
-            self.log().into_iter().find(|line| {
-                wanted.iter().all(|(name, value)| carries(line, name, value))
-            })
+            self.log()
+                .into_iter()
+                .find(|line| wanted.iter().all(|(name, value)| carries(line, name, value)))
         })
     }
 
@@ -196,14 +200,12 @@ fn text(value: &Value) -> &str {
 }
 
 fn carries(line: &Value, name: &str, wanted: &str) -> bool {
-    let is = |value: &Value| match value {
-        Value::String(text) => text == wanted,
-        other => other.to_string() == wanted,
-    };
+    // Numbers are compared by their text, as words are.
+    let is = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned) == wanted;
     match line {
-        Value::Object(map) => {
-            map.iter().any(|(key, value)| (key == name && is(value)) || carries(value, name, wanted))
-        }
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| (key == name && is(value)) || carries(value, name, wanted)),
         Value::Array(values) => values.iter().any(|value| carries(value, name, wanted)),
         _ => false,
     }

@@ -100,12 +100,6 @@ impl Stage {
         Curl::direct(&self.work, &self.sidecar.admin(""))
     }
 
-    /// The token of the admin listener, made at start.
-    pub(crate) fn admin_token(&self) -> String {
-        let token = std::fs::read_to_string(self.work.join("state/admin.token")).unwrap();
-        token.trim().to_owned()
-    }
-
     /// Kills the sidecar and starts it again on the same state, at a new port.
     pub(crate) fn revive(&mut self) {
         self.sidecar.kill();
