@@ -170,7 +170,7 @@ fn a_manifest_cut_short_does_not_reach_the_registry_as_whole() {
     assert_eq!(curl.put("team/app", "whole", IMAGE, &image.manifest).status, 201);
     let requests = stage.receiver.wait_for(1);
     assert_eq!(requests[0].json()["data"]["tag"], "whole");
-    assert_eq!(stage.direct().get("/v2/team/app/manifests/cut").status, 404);
+    assert_eq!(stage.direct().manifest("team/app", "cut").status, 404);
     assert_eq!(stage.receiver.requests().len(), 1);
 }
 

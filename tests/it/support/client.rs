@@ -18,6 +18,9 @@ use super::sidecar::Sidecar;
 use super::wait::until;
 use super::workdir::Workdir;
 
+/// What Docker itself still pushes.
+const DOCKER: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
 /// `curl` towards one server.
 pub(crate) struct Curl {
     base: String,
@@ -56,6 +59,12 @@ impl Curl {
 
     pub(crate) fn get(&self, path: &str) -> Reply {
         self.call(path, &[])
+    }
+
+    /// A manifest, of whatever kind it is.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Reply {
+        let accept = format!("Accept: {IMAGE}, {INDEX}, {DOCKER}");
+        self.call(&format!("/v2/{repository}/manifests/{reference}"), &["--header", &accept])
     }
 
     /// One request. What goes wrong below HTTP has status 0.
@@ -193,7 +202,8 @@ pub(crate) struct Buildah(PathBuf);
 
 impl Podman {
     pub(crate) fn new(work: &Workdir) -> Self {
-        Self(work.directory("podman"))
+        work.write("podman/auth.json", "{}");
+        Self(work.join("podman"))
     }
 
     #[track_caller]
@@ -206,7 +216,8 @@ impl Podman {
 
 impl Buildah {
     pub(crate) fn new(work: &Workdir) -> Self {
-        Self(work.directory("buildah"))
+        work.write("buildah/auth.json", "{}");
+        Self(work.join("buildah"))
     }
 
     #[track_caller]

@@ -99,8 +99,10 @@ impl Drop for Process {
         }
         if thread::panicking() {
             let lines = self.lines.lock().unwrap();
-            let from = lines.len().saturating_sub(40);
-            eprintln!("--- last lines of `{}`\n{}", self.name, lines[from..].join("\n"));
+            eprintln!("--- last lines of `{}`", self.name);
+            for line in &lines[lines.len().saturating_sub(20)..] {
+                eprintln!("{}", line.chars().take(400).collect::<String>());
+            }
         }
     }
 }

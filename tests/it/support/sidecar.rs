@@ -201,7 +201,8 @@ fn text(value: &Value) -> &str {
 
 fn carries(line: &Value, name: &str, wanted: &str) -> bool {
     // Numbers are compared by their text, as words are.
-    let is = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned) == wanted;
+    let is =
+        |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned) == wanted;
     match line {
         Value::Object(map) => map
             .iter()
