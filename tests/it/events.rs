@@ -148,19 +148,17 @@ fn blobs_uploads_reads_and_refused_requests_make_no_event() {
     let uploading = curl.call("/v2/team/app/blobs/uploads/", &["--request", "POST"]);
     let upload = uploading.header("location").unwrap().to_owned();
     assert_eq!(curl.call(&upload, &["--request", "DELETE"]).status, 204);
-    let absent = image.digest();
+    let other = format!("sha256:{}", "0".repeat(64));
+    let unknown = format!("/v2/team/app/manifests/{}", image.digest());
     for (reply, status) in [
-        (curl.get("/v2/team/app/tags/list"), 200),
+        (curl.get("/v2/team/app/tags/list"), 404),
         (curl.get("/v2/team/app/manifests/absent"), 404),
         (curl.put("team/app", "1.0", IMAGE, b"{"), 400),
         (curl.put("team/app", "1.0", "text/plain", b"nothing"), 400),
-        (curl.put("team/app", "not a tag", IMAGE, &image.manifest), 404),
-        (curl.put("team/app", &format!("sha256:{}", "0".repeat(64)), IMAGE, &image.manifest), 400),
-        (curl.call(&format!("/v2/team/app/manifests/{absent}"), &["--request", "DELETE"]), 404),
+        (curl.put("team/app", &other, IMAGE, &image.manifest), 400),
+        (curl.call(&unknown, &["--request", "DELETE"]), 404),
     ] {
-        // Curl refuses the space itself; a registry has other words for it from release to release.
-        assert!(reply.status == status || (400..500).contains(&reply.status) || reply.status == 0);
-        assert_eq!((200..300).contains(&reply.status), (200..300).contains(&status), "{reply:?}");
+        assert_eq!(reply.status, status, "{reply:?}");
     }
     assert_eq!(curl.put("team/app", "fence", IMAGE, &image.manifest).status, 201);
     let requests = stage.receiver.wait_for(1);
