@@ -14,7 +14,6 @@ use crate::support::Asks;
 use crate::support::Curl;
 use crate::support::Image;
 use crate::support::Oracle;
-use crate::support::Pair;
 use crate::support::Pki;
 use crate::support::Process;
 use crate::support::Receiver;
@@ -266,44 +265,4 @@ fn an_endpoint_gets_what_it_asked_for_with_its_headers() {
     told.sort();
     assert_eq!(told, ["\"team/a/b/c:1.1\"", "\"team/app:1.0\""]);
     assert!(requests.iter().all(|r| r.header("x-team") == Some("platform")));
-}
-
-/// Pushes while the receiver shows a certificate we must not take, then gives it the right one.
-#[track_caller]
-fn wrong_certificate(make: impl FnOnce(&Workdir, &Pki) -> Pair, said: &str) {
-    let stage = Stage::open();
-    let wrong = make(&stage.work, &stage.pki);
-    stage.receiver.present(&stage.pki, &wrong, Asks::ClientCertificate);
-    push(&stage, "1.0");
-    let line = [("repository", "team/app"), ("tag", "1.0"), ("endpoint", "build")];
-    stage.sidecar.wait_for_log("the failed attempt", &[&line[..], &[("attempt", "1")]].concat());
-    until(&format!("a log that says {said:?}"), || {
-        let log = stage.sidecar.log();
-        let mut about = log.iter().filter(|line| line.to_string().contains("\"build\""));
-        about.any(|line| line.to_string().to_lowercase().contains(said)).then_some(())
-    });
-    assert!(stage.receiver.requests().is_empty(), "nothing was told to a stranger");
-    assert!(stage.receiver.refused() >= 1);
-
-    let right = stage.pki.server("right", &["127.0.0.1"]);
-    stage.receiver.present(&stage.pki, &right, Asks::ClientCertificate);
-    assert_eq!(stage.receiver.wait_for(1)[0].json()["data"]["tag"], "1.0");
-}
-
-#[test]
-fn a_receiver_of_an_unknown_authority_gets_nothing_until_it_is_right() {
-    wrong_certificate(
-        |work, _| Pki::new(work, "stranger").server("stranger", &["127.0.0.1"]),
-        "issuer",
-    );
-}
-
-#[test]
-fn a_receiver_with_an_expired_certificate_gets_nothing_until_it_is_right() {
-    wrong_certificate(|_, pki| pki.expired("expired", &["127.0.0.1"]), "expired");
-}
-
-#[test]
-fn a_receiver_under_another_name_gets_nothing_until_it_is_right() {
-    wrong_certificate(|_, pki| pki.server("other", &["other.example.com"]), "other.example.com");
 }

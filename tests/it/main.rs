@@ -16,3 +16,4 @@ mod options;
 mod push;
 mod recover;
 mod tools;
+mod trust;

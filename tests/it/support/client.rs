@@ -249,7 +249,7 @@ impl Docker {
     #[track_caller]
     pub(crate) fn start(work: &Workdir) -> Self {
         let directory = work.directory("docker");
-        let mut command = Command::new("dockerd");
+        let mut command = as_root("dockerd");
         command
             .args(["--bridge=none", "--iptables=false", "--ip-forward=false", "--ip-masq=false"])
             .arg("--storage-driver=vfs")
@@ -277,8 +277,8 @@ impl Docker {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command.env("HOME", &self.directory).arg("--host");
+        let mut command = as_root("docker");
+        command.arg("--config").arg(self.directory.join("client")).arg("--host");
         command.arg(format!("unix://{}", self.directory.join("socket").display())).args(words);
         command
     }
@@ -287,7 +287,22 @@ impl Docker {
 impl Drop for Docker {
     fn drop(&mut self) {
         // It has a child of its own, containerd, which it takes along only if it may end by itself.
-        self.daemon.signal(Signal::TERM);
+        if rustix::process::geteuid().is_root() {
+            self.daemon.signal(Signal::TERM);
+        } else {
+            run(as_root("kill").arg(self.daemon.id().to_string()));
+        }
         self.daemon.wait();
+        run(as_root("rm").arg("-rf").arg(&self.directory));
     }
+}
+
+/// The daemon runs as root only; everything else the tests start runs as who runs them.
+fn as_root(program: &str) -> Command {
+    if rustix::process::geteuid().is_root() {
+        return Command::new(program);
+    }
+    let mut sudo = Command::new("sudo");
+    sudo.args(["--non-interactive", program]);
+    sudo
 }
