@@ -1,6 +1,7 @@
 //! What the tests stand on: the sidecar as a process, and the world around it.
 
-mod client;
+mod containers;
+mod curl;
 mod image;
 mod oracle;
 mod pki;
@@ -13,12 +14,12 @@ mod stage;
 mod wait;
 mod workdir;
 
-pub(crate) use self::client::Buildah;
-pub(crate) use self::client::Curl;
-pub(crate) use self::client::Docker;
-pub(crate) use self::client::Podman;
-pub(crate) use self::client::Reply;
-pub(crate) use self::client::Skopeo;
+pub(crate) use self::containers::Buildah;
+pub(crate) use self::containers::Docker;
+pub(crate) use self::containers::Podman;
+pub(crate) use self::containers::Skopeo;
+pub(crate) use self::curl::Curl;
+pub(crate) use self::curl::Reply;
 pub(crate) use self::image::Image;
 pub(crate) use self::image::Index;
 pub(crate) use self::image::sha256;

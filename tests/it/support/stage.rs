@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::client::Curl;
+use super::curl::Curl;
 use super::pki::Pki;
 use super::receiver::Asks;
 use super::receiver::Receiver;
