@@ -1,1 +1,111 @@
-//! To be filled.
+//! Show and operate: what a probe, a scraper and an operator ask, on a listener of its own.
+//!
+//! `/healthz`, `/readyz` and `/metrics` need no token, tell no repository, tag or person, and change
+//! nothing. Never on the path of a push.
+
+mod health;
+mod metrics;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::header;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use prometheus_client::registry::Registry;
+
+use crate::body::BoxError;
+use crate::listener::Peer;
+use crate::listener::Serve;
+
+pub use self::health::Detail;
+pub use self::health::Readiness;
+pub use self::health::Standing;
+
+/// Finds out, when asked, how we stand.
+pub type Ask = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Readiness> + Send>> + Send + Sync>;
+
+/// The admin listener's service.
+#[derive(Clone)]
+pub struct Admin {
+    readiness: Ask,
+    metrics: Arc<Registry>,
+}
+
+/// Our own answers are small and whole.
+pub type Body = Full<Bytes>;
+
+impl Admin {
+    /// From what the composition root hands over.
+    #[must_use]
+    pub fn new(readiness: Ask, metrics: Arc<Registry>) -> Self {
+        Self { readiness, metrics }
+    }
+
+    /// Answers one request below the root, or below `/_pushbell` on a listener shared with others.
+    pub async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+        let page = path.strip_prefix("/_pushbell").unwrap_or(path);
+        if !matches!(page, "/healthz" | "/readyz" | "/metrics") {
+            let known = "there is /healthz, /readyz and /metrics\n";
+            return text(StatusCode::NOT_FOUND, known);
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match page {
+            "/healthz" => health::live(),
+            "/readyz" => health::ready(&(self.readiness)().await),
+            _ => metrics::page(&self.metrics),
+        }
+    }
+}
+
+impl std::fmt::Debug for Admin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Admin").finish_non_exhaustive()
+    }
+}
+
+impl Serve for Admin {
+    type Connection = Self;
+    type Body = Body;
+
+    fn connection(&self, _peer: Peer) -> Self {
+        self.clone()
+    }
+}
+
+impl Service<Request<Incoming>> for Admin {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let admin = self.clone();
+        Box::pin(async move { Ok(admin.answer(request.method(), request.uri().path()).await) })
+    }
+}
+
+fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    typed(status, "text/plain; charset=utf-8", body)
+}
+
+fn typed(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}

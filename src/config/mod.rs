@@ -1,1 +1,359 @@
-//! To be filled.
+//! What the operator wrote, then what we accepted.
+//!
+//! [`Config::load`] reads `pushbell.yaml`, lets the command line go before it, fills in defaults, and
+//! checks everything that can be checked without opening a socket: grammar, references, combinations,
+//! secrets. It reports all that is wrong at once, each with its place. What can only fail later, such as
+//! a certificate that does not load, is [`Located`], so that whoever finds out adds a [`Problem`] to the
+//! same [`Problems`].
+//!
+//! The way of a file: `tree` makes nodes with places of the text, `read` and `file` make structs of the
+//! nodes, `check` makes a [`Config`] of the structs. Nothing is substituted in the text, no secret stands
+//! in it, and the environment is not read here but handed in.
+
+mod address;
+mod check;
+mod env;
+mod error;
+mod file;
+mod host;
+mod read;
+mod source;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod units;
+mod words;
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use http::HeaderValue;
+
+use crate::event::Filter;
+use crate::secret::Secret;
+
+use self::check::Origin;
+use self::file::FileConfig;
+use self::read::At;
+use self::read::Read as _;
+use self::read::Reader;
+use self::source::Mark;
+use self::source::Source;
+
+pub use self::address::Address;
+pub use self::address::Network;
+pub use self::address::Upstream;
+pub use self::address::Url;
+pub use self::env::Environment;
+pub use self::env::Overrides;
+pub use self::error::Located;
+pub use self::error::Paint;
+pub use self::error::Place;
+pub use self::error::Problem;
+pub use self::error::Problems;
+pub use self::file::schema;
+pub use self::host::Name;
+pub use self::units::Rate;
+pub use self::words::DialectName;
+pub use self::words::Format;
+pub use self::words::Level;
+pub use self::words::OnFailure;
+pub use self::words::PresetName;
+pub use self::words::SchemeName;
+pub use self::words::Serve;
+
+/// Bytes of a configuration file; a larger one is refused.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+/// Everything that was said, checked. Paths are absolute, or as absolute as the working directory.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The registry we stand in front of.
+    pub registry: Registry,
+    /// Certificates by name.
+    pub identities: Vec<Identity>,
+    /// Where we listen; at least one listener serves the registry.
+    pub listeners: Vec<Listener>,
+    /// Where events are kept.
+    pub state_directory: Located<PathBuf>,
+    /// What becomes of a push whose event the outbox cannot take.
+    pub on_failure: OnFailure,
+    /// Who is told.
+    pub endpoints: Vec<Endpoint>,
+    /// How long, how many and how much at most.
+    pub limits: Limits,
+    /// What is logged.
+    pub log: Log,
+}
+
+/// The registry we stand in front of.
+#[derive(Debug, Clone)]
+pub struct Registry {
+    /// What clients type. Port zero: see [`Name::bound`].
+    pub name: Located<Name>,
+    /// Where it is.
+    pub upstream: Located<Upstream>,
+    /// Trust and identity towards it; empty unless it is `https`.
+    pub tls: Tls,
+    /// The account of our own looks.
+    pub look: Option<Look>,
+}
+
+/// Trust and identity towards a server.
+#[derive(Debug, Clone, Default)]
+pub struct Tls {
+    /// PEM file of the CA certificates trusted; the system's, where nothing is said.
+    pub ca: Option<Located<PathBuf>>,
+    /// Name of one of [`Config::identities`].
+    pub identity: Option<Located<String>>,
+}
+
+/// An account that may read.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Its name.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// A certificate, and where it comes from.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// What listeners and endpoints call it.
+    pub name: Located<String>,
+    /// Where it comes from.
+    pub origin: IdentityOrigin,
+}
+
+/// Where a certificate comes from.
+#[derive(Debug, Clone)]
+pub enum IdentityOrigin {
+    /// A CA of our own makes it.
+    LocalCa {
+        /// Host names and addresses, in the form certificates hold them; the first label can be `*`.
+        names: Vec<String>,
+        /// Where the CA is.
+        directory: Located<PathBuf>,
+    },
+    /// Somebody puts it in place.
+    Files {
+        /// PEM file of the chain.
+        certificate: Located<PathBuf>,
+        /// PEM file of the key.
+        key: Located<PathBuf>,
+    },
+}
+
+/// Where we listen, and what for.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The address.
+    pub address: Located<Address>,
+    /// What is served there, at least one thing.
+    pub serves: Vec<Serve>,
+    /// Name of one of [`Config::identities`]; none is plain HTTP, and then the address is local.
+    pub identity: Option<Located<String>>,
+    /// Whose forwarding headers are believed.
+    pub trusted_proxies: Vec<Network>,
+}
+
+/// Who is told, and of what.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    /// Its name, unlike every other's.
+    pub name: Located<String>,
+    /// Where events are posted. `http` only if the operator insisted.
+    pub url: Located<Url>,
+    /// The body and headers it expects; the preset's, if there is one.
+    pub dialect: DialectName,
+    /// Completes the path of the URL; whoever maps the name to its preset does that.
+    pub preset: Option<PresetName>,
+    /// Which events it gets.
+    pub when: Filter,
+    /// Trust and identity towards it.
+    pub tls: Tls,
+    /// How attempts are signed, if they are.
+    pub sign: Option<Sign>,
+    /// Further headers of every attempt.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// How long one attempt may take.
+    pub timeout: Duration,
+    /// Attempts at the same time.
+    pub concurrency: usize,
+    /// Attempts in a time; as many as it takes, where nothing is said.
+    pub rate: Option<Rate>,
+}
+
+/// How attempts are signed.
+#[derive(Debug, Clone)]
+pub struct Sign {
+    /// The scheme.
+    pub scheme: SchemeName,
+    /// What is signed with; its own grammar is the scheme's to check.
+    pub secret: Located<Secret>,
+}
+
+/// How long, how many and how much at most; delivery guarantees, 8.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at the same time, over all listeners.
+    pub connections: usize,
+    /// TLS handshakes at the same time.
+    pub handshakes: usize,
+    /// For a handshake.
+    pub handshake: Duration,
+    /// For the head of a request to arrive.
+    pub request_head: Duration,
+    /// Between two requests of a connection.
+    pub idle: Duration,
+    /// Without progress in a body, either way.
+    pub body_idle: Duration,
+    /// For connecting to upstream.
+    pub upstream_connect: Duration,
+    /// For upstream's answer to a manifest.
+    pub upstream_manifest: Duration,
+    /// For upstream's answer to any other write.
+    pub upstream_write: Duration,
+    /// Bytes of one copy of a manifest.
+    pub manifest_copy_bytes: usize,
+    /// Bytes of all such copies.
+    pub manifest_copies_bytes: usize,
+    /// From the signal to stop to the end.
+    pub drain: Duration,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The least that is logged.
+    pub level: Level,
+    /// How a line is written; nothing was said: text on a terminal, JSON elsewhere.
+    pub format: Option<Format>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshakes: 1000,
+            handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            body_idle: Duration::from_secs(60),
+            upstream_connect: Duration::from_secs(5),
+            upstream_manifest: Duration::from_secs(120),
+            upstream_write: Duration::from_secs(900),
+            manifest_copy_bytes: 4 << 20,
+            manifest_copies_bytes: 64 << 20,
+            drain: Duration::from_secs(25),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file; the command line goes before it.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the file and the command line.
+    pub fn load(
+        path: &Path,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Self, Problems> {
+        let bytes = read_file(&environment.directory.join(path), path)?;
+        Self::parse(path, bytes, overrides, environment)
+    }
+
+    /// What the command line alone says, with a default for all else.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with the command line.
+    pub fn without_file(
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Self, Problems> {
+        let file = FileConfig::default();
+        check::check(file, &Origin::NoFile, overrides, environment, Problems::default())
+    }
+
+    /// The identity of that name.
+    #[must_use]
+    pub fn identity(&self, name: &str) -> Option<&Identity> {
+        self.identities.iter().find(|identity| identity.name.value == name)
+    }
+
+    fn parse(
+        path: &Path,
+        bytes: Vec<u8>,
+        overrides: &Overrides,
+        environment: &Environment,
+    ) -> Result<Self, Problems> {
+        let text = utf8(path, bytes)?;
+        let mut problems = Problems::default();
+        let file = match tree::parse(&text) {
+            Ok(None) => FileConfig::default(),
+            Ok(Some(node)) => {
+                let source = Arc::new(Source::new(path, text, node.hidden()));
+                let at = At::new(&node, String::new());
+                let mut reader = Reader { source, problems: &mut problems };
+                FileConfig::read(&at, &mut reader).unwrap_or_default()
+            }
+            Err(unreadable) => {
+                let text = source::harmless_lines(&text);
+                let source = Arc::new(Source::new(path, text, Vec::new()));
+                let place = Place::in_file(&source, unreadable.mark, "");
+                problems.add(Problem::new(place, unreadable.message, unreadable.remedy));
+                return Err(problems);
+            }
+        };
+        let directory = environment.directory.join(path);
+        let directory = directory.parent().unwrap_or(&environment.directory).to_owned();
+        let origin = Origin::File { path: path.to_owned(), directory };
+        check::check(file, &origin, overrides, environment, problems)
+    }
+}
+
+fn read_file(path: &Path, shown: &Path) -> Result<Vec<u8>, Problems> {
+    let wrong = |message: String, remedy: &str| {
+        let mut problems = Problems::default();
+        problems.add(Problem::anywhere(message, remedy));
+        problems
+    };
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes));
+    if let Err(error) = read {
+        let message = format!("could not read the configuration file {}: {error}", shown.display());
+        return Err(wrong(message, "name a file that can be read with `--config`"));
+    }
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        let message = format!("the configuration file {} is larger than 1 MiB", shown.display());
+        return Err(wrong(message, "name the right file with `--config`"));
+    }
+    Ok(bytes)
+}
+
+fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String, Problems> {
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let valid = error.utf8_error().valid_up_to();
+    let before = String::from_utf8_lossy(error.as_bytes().get(..valid).unwrap_or_default());
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+    let text = source::harmless_lines(&String::from_utf8_lossy(error.as_bytes()));
+    let source = Arc::new(Source::new(path, text, Vec::new()));
+    let place = Place::in_file(&source, Mark { line, column, width: 1 }, "");
+    let mut problems = Problems::default();
+    problems.add(Problem::new(place, "the file is not UTF-8 here", "save it as UTF-8"));
+    Err(problems)
+}

@@ -1,1 +1,126 @@
-//! To be filled.
+//! Bytes in: sockets, TLS, and one HTTP connection at a time. Never hears of registries.
+//!
+//! A [`Listener`] is bound first, so that every address is ours before anything runs, and served later.
+//! Each connection is a tracked task: the drain waits for it, and it is told to finish what it has.
+
+mod accept;
+mod connection;
+mod error;
+mod handshake;
+mod metrics;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Request;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio_util::sync::CancellationToken;
+
+use crate::body::BoxError;
+use crate::tasks::Tasks;
+
+pub use self::accept::Listener;
+pub use self::error::Error;
+pub use self::metrics::Metrics;
+
+/// What one listener needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen. Port 0 lets the system choose.
+    pub address: Address,
+    /// The identity to show, or plain HTTP.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// How much, and how long.
+    pub limits: Limits,
+}
+
+/// A place to listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP port.
+    Tcp(SocketAddr),
+    /// A unix socket; a stale one that nobody serves is replaced.
+    Unix(PathBuf),
+}
+
+/// The bounds of what strangers may take from us (delivery-guarantees 8.4).
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections at once; further ones wait in the kernel's queue.
+    pub connections: usize,
+    /// TLS handshakes at once; further ones are closed.
+    pub handshakes: usize,
+    /// How long a handshake may take; then the connection is closed.
+    pub handshake: Duration,
+    /// How long a connection may wait for the head of its next request; then it is closed.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            handshakes: 1_000,
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+        }
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// Its address; none for a unix socket.
+    pub address: Option<IpAddr>,
+    /// Whether the connection is encrypted.
+    pub transport: Transport,
+}
+
+/// Whether a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain HTTP.
+    Plain,
+    /// HTTP over TLS.
+    Tls,
+}
+
+/// Makes the service of each connection.
+pub trait Serve: Clone + Send + Sync + 'static {
+    /// What answers the requests of one connection.
+    type Connection: Service<Request<Incoming>, Response = Response<Self::Body>, Error = BoxError, Future: Send>
+        + Send
+        + 'static;
+    /// The body of its answers.
+    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    /// The service for a new connection.
+    fn connection(&self, peer: Peer) -> Self::Connection;
+}
+
+/// What a listener shares with the rest while it runs.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Counts connections, so that the drain waits for them.
+    pub tasks: Tasks,
+    /// When it is cancelled, connections are no longer accepted and open ones finish what they have.
+    pub stop: CancellationToken,
+    /// Counters.
+    pub metrics: Metrics,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,1 +1,291 @@
-//! To be filled.
+//! Forward, and notice: every request goes to the registry unchanged, and a manifest's `PUT` or `DELETE`
+//! that the registry accepts becomes an event before the client hears of it.
+//!
+//! Never collects a body, never waits for a receiver, never answers in the registry's place except to
+//! say that there is no answer, or that a request can be understood in two ways.
+
+mod answer;
+mod budget;
+mod classify;
+mod error;
+mod exchange;
+mod forward;
+mod headers;
+mod look;
+mod metrics;
+mod observe;
+mod stream;
+mod unrecorded;
+mod upstream;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::Request;
+use http::Response;
+use http::request::Parts;
+use hyper::body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::Service;
+use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::body::BoxError;
+use crate::connect::Connector;
+use crate::event;
+use crate::event::Action;
+use crate::event::IntentId;
+use crate::listener::Peer;
+use crate::listener::Serve;
+use crate::outbox::Outbox;
+use crate::registry::Ambiguous;
+use crate::registry::Route;
+use crate::tasks::Tasks;
+
+use self::budget::Budget;
+use self::classify::Exchange;
+use self::forward::Head;
+use self::headers::Client;
+use self::look::Look;
+use self::unrecorded::Unrecorded;
+use self::upstream::Session;
+use self::upstream::Upstream;
+
+pub use self::error::Error;
+pub use self::error::Refused;
+pub use self::headers::Network;
+pub use self::look::Account;
+pub use self::look::USER_AGENT;
+pub use self::metrics::Metrics;
+pub use self::stream::ResponseBody;
+
+/// What the proxy needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The registry as clients name it: the only source of the host in events.
+    pub registry: String,
+    /// The way to the registry.
+    pub connector: Connector,
+    /// `host:port` of the registry as we reach it; nothing for a unix socket.
+    pub upstream_authority: Option<String>,
+    /// The account for our own looks; without one they are anonymous.
+    pub look: Option<Account>,
+    /// What to do with a push whose event cannot be kept.
+    pub on_failure: OnFailure,
+    /// How long, and how much.
+    pub limits: Limits,
+}
+
+/// What to do with a push whose event cannot be kept (delivery-guarantees 3.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Let it pass, and say so.
+    Pass,
+    /// Refuse it with 503 before the registry has it.
+    Reject,
+}
+
+/// The bounds of an exchange (delivery-guarantees 8.4).
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// For the head of the answer to a manifest, from its last byte on; then 504.
+    pub manifest_answer: Duration,
+    /// For the head of any other answer, from the request's last byte on; then 504.
+    pub answer: Duration,
+    /// For progress in a body, either way; then the exchange breaks off.
+    pub body_idle: Duration,
+    /// How much of a manifest is kept to be read; a larger one passes, its event has fewer fields.
+    pub manifest_copy: usize,
+    /// How much all such copies take together; beyond it manifests pass unread.
+    pub manifest_copies: usize,
+    /// How long the last frame of a manifest waits for a look; then `change` stays unknown.
+    pub look: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            manifest_answer: Duration::from_secs(120),
+            answer: Duration::from_secs(900),
+            body_idle: Duration::from_secs(60),
+            manifest_copy: 4 << 20,
+            manifest_copies: 64 << 20,
+            look: Duration::from_millis(250),
+        }
+    }
+}
+
+/// Everything between a client and the registry.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    inner: Arc<Inner>,
+    trusted: Arc<[Network]>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    upstream: Upstream,
+    look: Look,
+    copies: Budget,
+    outbox: Outbox,
+    unrecorded: Unrecorded,
+    tasks: Tasks,
+    metrics: Metrics,
+}
+
+/// One client's connection.
+#[derive(Debug)]
+pub struct Connection {
+    inner: Arc<Inner>,
+    trusted: Arc<[Network]>,
+    peer: Peer,
+    session: Session,
+}
+
+impl Proxy {
+    /// Puts it together; nothing is dialled yet.
+    #[must_use]
+    pub fn new(config: Config, outbox: Outbox, tasks: Tasks, metrics: Metrics) -> Self {
+        let upstream = Upstream::new(config.connector.clone());
+        let look =
+            Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
+        let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
+        let copies = Budget::new(config.limits.manifest_copies);
+        let inner = Inner { config, upstream, look, copies, outbox, unrecorded, tasks, metrics };
+        Self { inner: Arc::new(inner), trusted: Arc::default() }
+    }
+
+    /// The same proxy for a listener at which the forwarding headers of these peers count.
+    #[must_use]
+    pub fn trusting(&self, proxies: &[Network]) -> Self {
+        Self { inner: self.inner.clone(), trusted: proxies.into() }
+    }
+
+    /// Appends what only memory holds, for as long as we run.
+    pub async fn keep_recording(self, stop: CancellationToken) {
+        self.inner.unrecorded.clone().drain_into_outbox(stop).await;
+    }
+
+    /// How many events only memory holds.
+    #[must_use]
+    pub fn unrecorded(&self) -> usize {
+        self.inner.unrecorded.len()
+    }
+
+    /// The last try to append what only memory holds, and the end of idle connections.
+    pub async fn close(&self) {
+        self.inner.unrecorded.append_all().await;
+        self.inner.upstream.clear();
+    }
+}
+
+impl Serve for Proxy {
+    type Connection = Connection;
+    type Body = ResponseBody;
+
+    fn connection(&self, peer: Peer) -> Connection {
+        let session = Session::default();
+        Connection { inner: self.inner.clone(), trusted: self.trusted.clone(), peer, session }
+    }
+}
+
+impl Service<Request<Incoming>> for Connection {
+    type Response = Response<ResponseBody>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (inner, session) = (self.inner.clone(), self.session.clone());
+        let client = Client::of(&self.peer, &self.trusted, request.headers());
+        Box::pin(async move { Ok(inner.serve(request, client, session).await) })
+    }
+}
+
+impl Inner {
+    /// One request through.
+    async fn serve(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        client: Client,
+        session: Session,
+    ) -> Response<ResponseBody> {
+        let (parts, body) = request.into_parts();
+        let route = match check(&parts, &body) {
+            Ok(route) => route,
+            Err(refused) => {
+                self.metrics.refused(&refused);
+                debug!(%refused, method = %parts.method, "Request refused");
+                let response = answer::refused(&refused);
+                self.metrics.answered(&parts.method, response.status());
+                return response;
+            }
+        };
+        let head = Head::of(&parts, client, &self.config.registry);
+        let metrics = self.metrics.clone();
+        let answered = match self.exchange_of(&parts, &head, route) {
+            Some(exchange) => self.observed(exchange, head, body, session).await,
+            None => self.forward(&head, body, &session).await,
+        };
+        let response = answered.unwrap_or_else(|error| {
+            metrics.failed(&error);
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            warn!(%error, cause, method = %parts.method, "No answer from the registry");
+            answer::failed(&error)
+        });
+        metrics.answered(&parts.method, response.status());
+        debug!(method = %parts.method, status = response.status().as_u16(), "Request answered");
+        response
+    }
+
+    /// The exchange a request is, if it may change what a tag names.
+    fn exchange_of(&self, parts: &Parts, head: &Head, route: Route) -> Option<Exchange> {
+        let action = match parts.method {
+            Method::PUT => Action::Push,
+            Method::DELETE => Action::Delete,
+            _ => return None,
+        };
+        let Route::Manifest { repository, reference } = route else {
+            return None;
+        };
+        let (media_type, coding) = classify::content_of(&parts.headers);
+        Some(Exchange {
+            intent: IntentId::now(),
+            action,
+            registry: self.config.registry.clone(),
+            repository,
+            reference,
+            tags: classify::tags_of(parts.uri.query()),
+            media_type,
+            coding,
+            actor: classify::actor_of(&parts.headers),
+            request: event::Request {
+                id: Some(Uuid::now_v7().to_string()),
+                address: head.client.address.map(|address| address.to_string()),
+                user_agent: classify::user_agent_of(&parts.headers),
+            },
+            started_at: OffsetDateTime::now_utc(),
+        })
+    }
+}
+
+/// Refuses what could be understood in two ways, and reads the route of the rest.
+fn check(parts: &Parts, body: &Incoming) -> Result<Route, Refused> {
+    headers::check(parts)?;
+    let method = &parts.method;
+    let bodiless = matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
+    if bodiless && !body.is_end_stream() {
+        return Err(Refused::Body { method: method.clone() });
+    }
+    if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Ok(Route::Other);
+    }
+    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })?;
+    Ok(Route::of(parts.uri.path()))
+}

@@ -1,0 +1,127 @@
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use time::OffsetDateTime;
+
+use crate::certs;
+use crate::certs::date;
+use crate::certs::list_names;
+use crate::config;
+use crate::config::Address;
+use crate::config::Config;
+use crate::config::IdentityOrigin;
+use crate::config::Serve;
+
+use super::AuthorityState;
+use super::Parts;
+
+/// What would happen with this configuration, a line each, for `pushbell check`.
+#[must_use]
+pub fn describe(config: &Config, parts: &Parts) -> String {
+    let mut text = String::new();
+    let mut line = |what: &str, words: String| {
+        // Writing to a `String` cannot fail.
+        writeln!(text, "{what:<10}{words}").ok();
+    };
+    let registry = &config.registry;
+    line("registry", format!("{} is {}", registry.name.value, registry.upstream.value));
+    for listener in &config.listeners {
+        let serves: Vec<&str> = listener.serves.iter().map(|s| s.as_str()).collect();
+        let with = match &listener.identity {
+            Some(identity) => format!("identity {}", identity.value),
+            None => "plain HTTP".to_owned(),
+        };
+        let address = &listener.address.value;
+        line("listener", format!("{address} serves {}, {with}", serves.join(" and ")));
+    }
+    for identity in &config.identities {
+        line("identity", describe_identity(identity, parts));
+    }
+    for (endpoint, loaded) in config.endpoints.iter().zip(&parts.endpoints) {
+        line("endpoint", describe_endpoint(endpoint, loaded.dialect.as_str()));
+    }
+    if config.endpoints.is_empty() {
+        line("endpoint", "none: events are kept, and nobody is told".to_owned());
+    }
+    line("state", config.state_directory.display().to_string());
+    text.push_str("The configuration is good.\n");
+    text
+}
+
+fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {
+    let name = &identity.name.value;
+    let Some(loaded) = parts.identities.get(name) else {
+        return match &identity.origin {
+            IdentityOrigin::LocalCa { names, directory } => {
+                let state = parts.authorities.get(&directory.value).map(|a| a.state);
+                let ca = match state {
+                    Some(AuthorityState::Existing) => "is",
+                    _ => "would be made",
+                };
+                let directory = directory.display();
+                format!("{name} for {} would be made; its CA {ca} in {directory}", list_names(names))
+            }
+            IdentityOrigin::Files { .. } => format!("{name} is not loaded"),
+        };
+    };
+    let left = (loaded.not_after() - OffsetDateTime::now_utc()).whole_days();
+    format!(
+        "{name} for {}, issued by {}, until {} ({left} days left)",
+        list_names(loaded.names()),
+        certs::printable(loaded.issuer()),
+        date(loaded.not_after()),
+    )
+}
+
+fn describe_endpoint(endpoint: &config::Endpoint, dialect: &str) -> String {
+    let mut words = format!("{} at {}, dialect {dialect}", endpoint.name.value, endpoint.url.value);
+    match &endpoint.sign {
+        Some(sign) => words.push_str(&format!(", signed by {}", sign.scheme.as_str())),
+        None => words.push_str(", not signed"),
+    }
+    if let Some(identity) = &endpoint.tls.identity {
+        words.push_str(&format!(", client certificate {}", identity.value));
+    }
+    match &endpoint.tls.ca {
+        Some(ca) => words.push_str(&format!(", trusts {}", ca.display())),
+        None => words.push_str(", trusts the system's CAs"),
+    }
+    words
+}
+
+/// How clients come to trust the local CAs that listeners show, for `pushbell certs trust` and a first run.
+#[must_use]
+pub fn trust(config: &Config, parts: &Parts) -> String {
+    let mut text = String::new();
+    for (directory, authority) in &parts.authorities {
+        let signs = |name: &str| {
+            config.identity(name).is_some_and(|identity| {
+                matches!(&identity.origin, IdentityOrigin::LocalCa { directory: d, .. } if d.value == *directory)
+            })
+        };
+        let listeners = config.listeners.iter().filter(|listener| {
+            listener.serves.contains(&Serve::Registry) && listener.identity.as_ref().is_some_and(|i| signs(&i.value))
+        });
+        let mut hosts = BTreeSet::new();
+        for listener in listeners {
+            hosts.insert(config.registry.name.value.to_string());
+            hosts.extend(typed_address(&listener.address.value));
+        }
+        if hosts.is_empty() {
+            continue;
+        }
+        let hosts: Vec<String> = hosts.into_iter().collect();
+        text.push_str(&certs::trust::commands(&hosts, &authority.certificate));
+    }
+    text
+}
+
+/// The address itself, where a client on this machine can type it.
+fn typed_address(address: &Address) -> Option<String> {
+    match address {
+        Address::Tcp(address) if address.port() != 0 && !address.ip().is_unspecified() => {
+            Some(address.to_string())
+        }
+        _ => None,
+    }
+}

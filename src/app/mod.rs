@@ -1,0 +1,385 @@
+//! The composition root: the only module that knows every part. It loads what the configuration names,
+//! binds sockets, wires the parts, runs them, and ends them in the order of `shutdown.rs`.
+
+mod describe;
+mod error;
+mod front;
+mod parts;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use tokio::runtime::Builder;
+use tokio::time::Instant;
+use tokio::time::sleep_until;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::admin::Admin;
+use crate::admin::Ask;
+use crate::admin::Detail;
+use crate::admin::Readiness;
+use crate::admin::Standing;
+use crate::certs;
+use crate::config;
+use crate::config::Config;
+use crate::config::OnFailure;
+use crate::config::Serve;
+use crate::config::Upstream;
+use crate::connect::Connector;
+use crate::delivery;
+use crate::delivery::Delivery;
+use crate::listener;
+use crate::listener::Listener;
+use crate::outbox;
+use crate::outbox::Outbox;
+use crate::proxy;
+use crate::proxy::Proxy;
+use crate::shutdown::Shutdown;
+use crate::tasks::Tasks;
+
+use self::front::Front;
+
+pub use self::describe::describe;
+pub use self::describe::trust;
+pub use self::error::Error;
+pub use self::parts::Authority;
+pub use self::parts::AuthorityState;
+pub use self::parts::Making;
+pub use self::parts::Parts;
+
+/// How long a readiness probe waits for a connection to the registry.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+///
+/// If it could not start, or could not end cleanly.
+pub fn run(config: &Config, parts: Parts) -> Result<(), Error> {
+    // A second provider in one process is refused, and the first is the same one.
+    certs::provider().as_ref().clone().install_default().ok();
+    raise_descriptors();
+    let mut metrics = Registry::default();
+    let outbox = outbox::Config {
+        directory: config.state_directory.value.clone(),
+        subscriptions: config.endpoints.iter().map(subscription).collect(),
+    };
+    let counters = outbox::Metrics::default();
+    counters.register(&mut metrics);
+    let outbox = Outbox::open(outbox, counters)
+        .map_err(|source| Error::Outbox { source })?;
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Runtime { source })?;
+    let ended = runtime.block_on(Running::start(config, parts, outbox, metrics));
+    // Whatever still runs was given up: the drain waited for all that matters.
+    runtime.shutdown_background();
+    ended
+}
+
+/// Everything that runs.
+struct Running {
+    shutdown: Shutdown,
+    draining: Arc<AtomicBool>,
+    outbox: Outbox,
+    proxy: Proxy,
+    /// Connections of clients and the exchanges they began.
+    requests: Work,
+    /// Workers of endpoints and what appends leftovers.
+    deliveries: Work,
+    /// Connections of operators.
+    operators: Work,
+    drain: Duration,
+}
+
+/// Tasks that end together.
+#[derive(Default)]
+struct Work {
+    tasks: Tasks,
+    stop: CancellationToken,
+}
+
+/// A bound listener and what it will serve.
+struct Bound<'a> {
+    listener: Listener,
+    config: &'a config::Listener,
+}
+
+impl Running {
+    async fn start(
+        config: &Config,
+        parts: Parts,
+        outbox: Outbox,
+        mut registry: Registry,
+    ) -> Result<(), Error> {
+        let shutdown = Shutdown::new();
+        let signals = shutdown.watch().map_err(|source| Error::Signals { source })?;
+        let background = Tasks::new();
+        background.spawn(signals);
+
+        let bound = bind(config, &parts)?;
+        let (requests, deliveries, operators) =
+            (Work::default(), Work::default(), Work::default());
+        let name = registry_name(config, &bound);
+        let proxied = proxy::Metrics::default();
+        proxied.register(&mut registry);
+        let delivered = delivery::Metrics::default();
+        delivered.register(&mut registry);
+        let accepted = listener::Metrics::default();
+        accepted.register(&mut registry);
+        let proxy = Proxy::new(
+            proxy_config(config, &parts, name),
+            outbox.clone(),
+            requests.tasks.clone(),
+            proxied,
+        );
+        deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
+        let delivery = Delivery::start(
+            parts.endpoints,
+            outbox.clone(),
+            &deliveries.tasks,
+            deliveries.stop.clone(),
+            delivered,
+        );
+        let draining = Arc::new(AtomicBool::new(false));
+        let readiness = Question {
+            draining: draining.clone(),
+            outbox: outbox.clone(),
+            on_failure: config.on_failure,
+            proxy: proxy.clone(),
+            delivery,
+            upstream: parts.upstream,
+        };
+        let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
+        for Bound { listener, config } in bound {
+            let front = front(config, &proxy, &admin);
+            let work = if front.registry.is_some() { &requests } else { &operators };
+            let context = listener::Context {
+                tasks: work.tasks.clone(),
+                stop: work.stop.clone(),
+                metrics: accepted.clone(),
+            };
+            info!(
+                address = %listener.address(),
+                serve = config.serves.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(","),
+                identity = config.identity.as_ref().map(|i| i.value.as_str()),
+                "Listening"
+            );
+            work.tasks.spawn(listener.serve(front, context));
+        }
+        let drain = config.limits.drain;
+        let running =
+            Self { shutdown, draining, outbox, proxy, requests, deliveries, operators, drain };
+        running.until_stopped().await
+    }
+
+    async fn until_stopped(self) -> Result<(), Error> {
+        self.shutdown.drain().cancelled().await;
+        self.draining.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + self.drain;
+        let in_time = tokio::select! {
+            () = self.finish() => true,
+            () = sleep_until(deadline) => false,
+            () = self.shutdown.at_once().cancelled() => false,
+        };
+        let unfinished = self.requests.tasks.len();
+        self.proxy.close().await;
+        let unkept = self.proxy.unrecorded();
+        self.outbox.close().await;
+        self.operators.end().await;
+        if unkept > 0 {
+            error!(events = unkept, "Stopped with events that only memory held; they are in this log");
+            return Err(Error::Unkept { events: unkept });
+        }
+        if !in_time {
+            warn!(unfinished, "Stopped before everything was finished; nothing acknowledged is lost");
+            return Err(Error::CutShort { unfinished });
+        }
+        info!("Stopped");
+        Ok(())
+    }
+
+    /// Requests first, and the events they owe; then the attempts in flight.
+    async fn finish(&self) {
+        self.requests.end().await;
+        self.deliveries.end().await;
+    }
+}
+
+impl Work {
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tasks.finished().await;
+    }
+}
+
+/// What a readiness probe asks.
+struct Question {
+    draining: Arc<AtomicBool>,
+    outbox: Outbox,
+    on_failure: OnFailure,
+    proxy: Proxy,
+    delivery: Delivery,
+    upstream: Connector,
+}
+
+impl Question {
+    fn into_ask(self) -> Ask {
+        let question = Arc::new(self);
+        Arc::new(move || {
+            let question = question.clone();
+            Box::pin(async move { question.answer().await })
+        })
+    }
+
+    async fn answer(&self) -> Readiness {
+        let mut degraded = Vec::new();
+        let mut status = Standing::Ready;
+        if let outbox::State::Failed(what) = self.outbox.state() {
+            degraded.push(Detail { part: "outbox", what });
+            if self.on_failure == OnFailure::Reject {
+                status = Standing::OutboxFailed;
+            }
+        }
+        let unrecorded = self.proxy.unrecorded();
+        if unrecorded > 0 {
+            let what = format!("{unrecorded} events wait in memory only");
+            degraded.push(Detail { part: "events", what });
+        }
+        let upstream = match timeout(PROBE, self.upstream.connect()).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(parts::chain(&error)),
+            Err(_) => Some(format!("no connection within {} s", PROBE.as_secs())),
+        };
+        degraded.extend(upstream.map(|what| Detail { part: "upstream", what }));
+        for endpoint in self.delivery.endpoints().iter().filter(|e| e.state != "healthy") {
+            let last = endpoint.last_error.as_ref().map_or("", |(_, why)| why.as_str());
+            let what = format!("{} is {}: {last}", endpoint.name, endpoint.state);
+            degraded.push(Detail { part: "endpoint", what });
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            status = Standing::Draining;
+        }
+        Readiness { status, degraded }
+    }
+}
+
+fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
+    outbox::Subscription { endpoint: endpoint.name.value.clone(), filter: endpoint.when.clone() }
+}
+
+/// Takes every address before anything is served. The admin address that nobody asked for is given up if
+/// somebody else has it: a second Pushbell on one machine must still start without a file.
+fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<Vec<Bound<'a>>, Error> {
+    let mut bound = Vec::new();
+    for listener in &config.listeners {
+        let identity = listener.identity.as_ref().and_then(|i| parts.identities.get(&i.value));
+        let tls = identity.map(certs::server_config).transpose();
+        let limits = &config.limits;
+        let had = Listener::bind(listener::Config {
+            address: match &listener.address.value {
+                config::Address::Tcp(address) => listener::Address::Tcp(*address),
+                config::Address::Unix(path) => listener::Address::Unix(path.clone()),
+            },
+            tls: tls.map_err(|source| Error::Identity { source })?,
+            limits: listener::Limits {
+                connections: limits.connections,
+                handshakes: limits.handshakes,
+                handshake: limits.handshake,
+                idle: limits.idle,
+            },
+        });
+        match had {
+            Ok(had) => bound.push(Bound { listener: had, config: listener }),
+            Err(error) if asked_for(listener) => return Err(Error::Listen { source: error }),
+            Err(error) => {
+                warn!(
+                    error = parts::chain(&error),
+                    "No /healthz, /readyz and /metrics; name another address with --admin"
+                );
+            }
+        }
+    }
+    Ok(bound)
+}
+
+/// Whether somebody wrote this listener down, or it serves the registry, without which we are nothing.
+fn asked_for(listener: &config::Listener) -> bool {
+    let place = &listener.address.place;
+    place.line().is_some() || place.key().starts_with("--") || listener.serves.contains(&Serve::Registry)
+}
+
+/// The registry's name; with the port the system chose, where it was asked to choose one.
+fn registry_name(config: &Config, bound: &[Bound<'_>]) -> String {
+    let name = &config.registry.name.value;
+    let port = bound.iter().filter(|b| b.config.serves.contains(&Serve::Registry)).find_map(|b| {
+        match b.listener.address() {
+            listener::Address::Tcp(address) => Some(address.port()),
+            listener::Address::Unix(_) => None,
+        }
+    });
+    port.map_or_else(|| name.clone(), |port| name.bound(port)).to_string()
+}
+
+fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {
+    let limits = &config.limits;
+    let authority = |host: &str, port: u16| {
+        let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+        format!("{bracketed}:{port}")
+    };
+    proxy::Config {
+        registry,
+        connector: parts.upstream.clone(),
+        upstream_authority: match &config.registry.upstream.value {
+            Upstream::Http { host, port } | Upstream::Https { host, port } => {
+                Some(authority(host, *port))
+            }
+            Upstream::Unix(_) => None,
+        },
+        look: config.registry.look.as_ref().map(|look| proxy::Account {
+            username: look.username.clone(),
+            password: look.password.clone(),
+        }),
+        on_failure: match config.on_failure {
+            OnFailure::Pass => proxy::OnFailure::Pass,
+            OnFailure::Reject => proxy::OnFailure::Reject,
+        },
+        limits: proxy::Limits {
+            manifest_answer: limits.upstream_manifest,
+            answer: limits.upstream_write,
+            body_idle: limits.body_idle,
+            manifest_copy: limits.manifest_copy_bytes,
+            manifest_copies: limits.manifest_copies_bytes,
+            ..proxy::Limits::default()
+        },
+    }
+}
+
+fn front(listener: &config::Listener, proxy: &Proxy, admin: &Admin) -> Front {
+    let serves = |what: Serve| listener.serves.contains(&what);
+    let trusted: Vec<_> = listener.trusted_proxies.iter().map(|n| proxy::Network { address: n.address(), prefix: n.prefix() }).collect();
+    Front {
+        registry: serves(Serve::Registry).then(|| proxy.trusting(&trusted)),
+        admin: serves(Serve::Admin).then(|| admin.clone()),
+    }
+}
+
+/// A connection takes two descriptors, and the soft limit is often 1,024 where the hard one is not.
+fn raise_descriptors() {
+    use rustix::process::Resource;
+    use rustix::process::getrlimit;
+    use rustix::process::setrlimit;
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        warn!(%error, "Could not raise the limit of open files; few connections will do");
+    }
+}

@@ -1,0 +1,325 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::certs;
+use crate::certs::Identity;
+use crate::certs::LocalCa;
+use crate::certs::Opened;
+use crate::certs::Trust;
+use crate::config;
+use crate::config::Config;
+use crate::config::DialectName;
+use crate::config::IdentityOrigin;
+use crate::config::Located;
+use crate::config::PresetName;
+use crate::config::Problem;
+use crate::config::Problems;
+use crate::config::SchemeName;
+use crate::config::Upstream;
+use crate::connect;
+use crate::connect::Connector;
+use crate::connect::Target;
+use crate::connect::address::Policy;
+use crate::delivery;
+use crate::delivery::Dialect;
+use crate::delivery::Signer;
+use crate::delivery::preset::Preset;
+use crate::delivery::sign::Scheme;
+
+/// What the configuration names, loaded: everything that can be wrong before a socket is opened.
+#[derive(Debug)]
+pub struct Parts {
+    /// Identities by their name. One of a local CA is missing while it has not been made yet.
+    pub identities: BTreeMap<String, Identity>,
+    /// The local CAs by their directory.
+    pub authorities: BTreeMap<PathBuf, Authority>,
+    /// The way to the registry.
+    pub upstream: Connector,
+    /// Who is told.
+    pub endpoints: Vec<delivery::Endpoint>,
+}
+
+/// A local CA.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Its certificate: what clients have to trust.
+    pub certificate: PathBuf,
+    /// How it came to be there.
+    pub state: AuthorityState,
+}
+
+/// How a local CA came to be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuthorityState {
+    /// It was there.
+    Existing,
+    /// It has just been made: nobody trusts it yet.
+    Made,
+    /// It would be made at the first start.
+    Pending,
+}
+
+/// Whether a local CA and its certificates may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Making {
+    /// What is missing is made.
+    Allowed,
+    /// Nothing is written.
+    Forbidden,
+}
+
+/// How long one attempt to connect to an endpoint may take; the whole attempt has its own deadline.
+const ENDPOINT_CONNECT: Duration = Duration::from_secs(5);
+
+const HTTP1: &[&[u8]] = &[b"http/1.1"];
+const HTTP1_AND_2: &[&[u8]] = &[b"h2", b"http/1.1"];
+
+impl Parts {
+    /// Loads certificates, keys, CAs and secrets.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with them, each with its place in the configuration.
+    pub fn load(config: &Config, making: Making) -> Result<Self, Problems> {
+        let mut loader = Loader {
+            config,
+            now: OffsetDateTime::now_utc(),
+            problems: Problems::default(),
+            identities: BTreeMap::new(),
+            authorities: BTreeMap::new(),
+            system: None,
+        };
+        loader.make_authorities(making);
+        for identity in &config.identities {
+            loader.load_identity(identity, making);
+        }
+        let upstream = loader.upstream();
+        let endpoints = config.endpoints.iter().filter_map(|e| loader.endpoint(e)).collect();
+        let Loader { problems, identities, authorities, .. } = loader;
+        match upstream {
+            Some(upstream) => {
+                problems.unless_any(Self { identities, authorities, upstream, endpoints })
+            }
+            None => Err(problems),
+        }
+    }
+}
+
+/// Loads one thing after the other and goes on after a failure, so that all of them are said.
+struct Loader<'a> {
+    config: &'a Config,
+    now: OffsetDateTime,
+    problems: Problems,
+    identities: BTreeMap<String, Identity>,
+    authorities: BTreeMap<PathBuf, Authority>,
+    /// The system's roots, read once.
+    system: Option<Result<Trust, String>>,
+}
+
+impl Loader<'_> {
+    /// One CA per directory, for the names of all identities that live there.
+    fn make_authorities(&mut self, making: Making) {
+        let mut wanted: BTreeMap<&Path, (&Located<PathBuf>, Vec<String>)> = BTreeMap::new();
+        for identity in &self.config.identities {
+            if let IdentityOrigin::LocalCa { names, directory } = &identity.origin {
+                let all = wanted.entry(&directory.value).or_insert((directory, Vec::new()));
+                all.1.extend(names.iter().cloned());
+            }
+        }
+        for (path, (directory, names)) in wanted {
+            if making == Making::Forbidden && !path.join("ca.pem").exists() {
+                let certificate = path.join("ca.pem");
+                let authority = Authority { certificate, state: AuthorityState::Pending };
+                self.authorities.insert(path.to_owned(), authority);
+                continue;
+            }
+            match LocalCa::open_or_create(path, &names, self.now) {
+                Ok((ca, opened)) => {
+                    let state = match opened {
+                        Opened::Created => AuthorityState::Made,
+                        Opened::Existing => AuthorityState::Existing,
+                    };
+                    let certificate = ca.certificate_path();
+                    self.authorities.insert(path.to_owned(), Authority { certificate, state });
+                }
+                Err(error) => self.wrong_file(directory, &error),
+            }
+        }
+    }
+
+    fn load_identity(&mut self, identity: &config::Identity, making: Making) {
+        let name = &identity.name.value;
+        let loaded = match &identity.origin {
+            IdentityOrigin::Files { certificate, key } => {
+                Identity::load(name, certificate, key, self.now).map_err(|e| (certificate, e))
+            }
+            IdentityOrigin::LocalCa { names, directory } => {
+                if !self.authorities.contains_key(&directory.value) {
+                    return;
+                }
+                if making == Making::Forbidden {
+                    // What is there may be over or for other names: a start makes it anew.
+                    let file = |end| directory.join(format!("{name}.{end}"));
+                    let there = Identity::load(name, &file("pem"), &file("key"), self.now);
+                    self.identities.extend(there.ok().map(|there| (name.clone(), there)));
+                    return;
+                }
+                LocalCa::open_or_create(directory, names, self.now)
+                    .and_then(|(ca, _)| ca.leaf(name, names, self.now))
+                    .map_err(|e| (directory, e))
+            }
+        };
+        match loaded {
+            Ok(identity) => {
+                self.identities.insert(name.clone(), identity);
+            }
+            Err((at, error)) => self.wrong_file(at, &error),
+        }
+    }
+
+    fn upstream(&mut self) -> Option<Connector> {
+        let registry = &self.config.registry;
+        let tcp = |host: &String, port: &u16| Target::Tcp { host: host.clone(), port: *port };
+        let (target, tls) = match &registry.upstream.value {
+            Upstream::Http { host, port } => (tcp(host, port), None),
+            Upstream::Unix(path) => (Target::Unix(path.clone()), None),
+            Upstream::Https { host, port } => {
+                let tls = self.client_tls(&registry.tls, &registry.upstream.place, HTTP1)?;
+                (tcp(host, port), Some(tls))
+            }
+        };
+        Some(Connector::new(connect::Config {
+            target,
+            tls,
+            policy: Policy::for_upstream(),
+            deadline: self.config.limits.upstream_connect,
+        }))
+    }
+
+    fn endpoint(&mut self, endpoint: &config::Endpoint) -> Option<delivery::Endpoint> {
+        let uri = endpoint.url.uri();
+        let url = endpoint.preset.map_or_else(|| uri.clone(), |p| preset(p).complete(uri));
+        let https = url.scheme_str() == Some("https");
+        let tls = if https {
+            Some(self.client_tls(&endpoint.tls, &endpoint.url.place, HTTP1_AND_2)?)
+        } else {
+            None
+        };
+        let signer = match &endpoint.sign {
+            None => None,
+            Some(sign) => match Signer::new(scheme(sign.scheme), &sign.secret) {
+                Ok(signer) => Some(signer),
+                Err(error) => {
+                    let remedy = "give it the secret that the receiver was given";
+                    self.wrong(&sign.secret.place, error.to_string(), remedy);
+                    return None;
+                }
+            },
+        };
+        let port = url.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let connector = Connector::new(connect::Config {
+            target: Target::Tcp { host: url.host()?.to_owned(), port },
+            tls,
+            policy: Policy::for_endpoint(),
+            deadline: ENDPOINT_CONNECT.min(endpoint.timeout),
+        });
+        Some(delivery::Endpoint {
+            name: endpoint.name.value.clone(),
+            url,
+            connector,
+            dialect: dialect(endpoint.dialect),
+            headers: endpoint.headers.clone(),
+            signer,
+            timeout: endpoint.timeout,
+            concurrency: endpoint.concurrency,
+            rate: endpoint.rate.map(|rate| rate.count),
+        })
+    }
+
+    /// Trust and identity towards a server.
+    fn client_tls(
+        &mut self,
+        tls: &config::Tls,
+        at: &config::Place,
+        alpn: &[&[u8]],
+    ) -> Option<Arc<rustls::ClientConfig>> {
+        let trust = match &tls.ca {
+            Some(file) => match Trust::file(file) {
+                Ok(trust) => trust,
+                Err(error) => {
+                    self.wrong_file(file, &error);
+                    return None;
+                }
+            },
+            None => self.system_trust(at)?,
+        };
+        // One that is missing has its own problem, or has not been made yet.
+        let identity = tls.identity.as_ref().and_then(|name| self.identities.get(&name.value));
+        match certs::client_config(&trust, identity, alpn) {
+            Ok(config) => Some(config),
+            Err(error) => {
+                self.wrong(at, chain(&error), "use another certificate");
+                None
+            }
+        }
+    }
+
+    fn system_trust(&mut self, at: &config::Place) -> Option<Trust> {
+        let read = || Trust::system().map_err(|error| chain(&error));
+        match self.system.get_or_insert_with(read).clone() {
+            Ok(trust) => Some(trust),
+            Err(why) => {
+                self.wrong(at, why, "name the CA of this server in `tls.ca`");
+                None
+            }
+        }
+    }
+
+    fn wrong_file(&mut self, at: &Located<PathBuf>, error: &certs::Error) {
+        self.wrong(&at.place, chain(error), "put a file there that can be used, or name another");
+    }
+
+    fn wrong(&mut self, at: &config::Place, message: impl Into<String>, remedy: &str) {
+        self.problems.add(Problem::new(at.clone(), message, remedy));
+    }
+}
+
+/// An error and its causes on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn dialect(name: DialectName) -> Dialect {
+    match name {
+        DialectName::Native => Dialect::Native,
+        DialectName::Distribution => Dialect::Distribution,
+        DialectName::DockerHub => Dialect::DockerHub,
+        DialectName::ArtifactoryPlugin => Dialect::ArtifactoryPlugin,
+    }
+}
+
+fn preset(name: PresetName) -> Preset {
+    match name {
+        PresetName::BuildServiceDocker => Preset::BuildServiceDocker,
+        PresetName::BuildServiceDockerHub => Preset::BuildServiceDockerHub,
+        PresetName::BuildServiceArtifactory => Preset::BuildServiceArtifactory,
+    }
+}
+
+fn scheme(name: SchemeName) -> Scheme {
+    match name {
+        SchemeName::StandardWebhooks => Scheme::StandardWebhooks,
+    }
+}

@@ -1,0 +1,94 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::server::ClientHello;
+use rustls::server::ResolvesServerCert;
+use rustls::sign::CertifiedKey;
+
+use super::error::Error;
+use super::identity::Identity;
+
+/// Who a listener is, by the name that the client asks for, and can be exchanged under open
+/// connections: each new handshake takes the current one.
+#[derive(Debug, Clone)]
+pub struct ServerIdentities(Arc<ArcSwap<ByName>>);
+
+#[derive(Debug)]
+struct ByName {
+    default: Arc<CertifiedKey>,
+    names: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl ServerIdentities {
+    /// Starts with `default` for clients that ask for no name, or for one that nobody covers, and
+    /// `others` for the names that they cover; of two that cover a name, the first.
+    #[must_use]
+    pub fn new(default: &Identity, others: &[Identity]) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(ByName::new(default, others))))
+    }
+
+    /// Takes these identities for every handshake from now on.
+    pub fn replace(&self, default: &Identity, others: &[Identity]) {
+        self.0.store(Arc::new(ByName::new(default, others)));
+    }
+
+    /// TLS 1.2 and 1.3 with these identities, HTTP/2 before HTTP/1.1, sessions resumed by tickets.
+    ///
+    /// # Errors
+    ///
+    /// If the TLS library cannot make keys for the tickets.
+    pub fn config(&self) -> Result<Arc<ServerConfig>, Error> {
+        let failed = |error: rustls::Error| Error::Tls { detail: error.to_string() };
+        let mut config = ServerConfig::builder_with_provider(super::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(failed)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(self.clone()));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // Stateless: a session is resumed without keeping anything for it, and the keys change by
+        // themselves.
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed)?;
+        Ok(Arc::new(config))
+    }
+}
+
+impl ResolvesServerCert for ServerIdentities {
+    fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.load().find(client_hello.server_name()))
+    }
+}
+
+impl ByName {
+    fn new(default: &Identity, others: &[Identity]) -> Self {
+        let mut names = HashMap::new();
+        for identity in std::iter::once(default).chain(others) {
+            for name in identity.names() {
+                names.entry(name.clone()).or_insert_with(|| identity.certified_key());
+            }
+        }
+        Self { default: default.certified_key(), names }
+    }
+
+    fn find(&self, asked: Option<&str>) -> Arc<CertifiedKey> {
+        let found = asked.and_then(|asked| {
+            let asked = asked.to_ascii_lowercase();
+            let wildcard = || {
+                let (_, parent) = asked.split_once('.')?;
+                self.names.get(&format!("*.{parent}"))
+            };
+            self.names.get(&asked).or_else(wildcard)
+        });
+        Arc::clone(found.unwrap_or(&self.default))
+    }
+}
+
+/// A configuration with one identity.
+///
+/// # Errors
+///
+/// As [`ServerIdentities::config`].
+pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
+    ServerIdentities::new(identity, &[]).config()
+}

@@ -1,0 +1,111 @@
+use std::path::PathBuf;
+
+use clap::Args;
+use time::OffsetDateTime;
+
+use crate::delivery::dialect::Dialect;
+use crate::delivery::sign::unsigned;
+use crate::event::Event;
+use crate::ingest;
+use crate::ingest::Kind;
+
+use super::Exit;
+use super::Failure;
+use super::Source;
+use super::chain;
+use super::print;
+use super::read_input;
+use super::run;
+use super::say;
+
+/// Turn a registry's notification into the webhook a build service would get
+///
+/// Reads one notification, writes the body of each webhook on standard output, a line each. Nothing is
+/// sent, nothing is kept.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  pushbell translate --from docker-hub --to distribution push.json")]
+pub(super) struct Arguments {
+    /// What the notification is
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    from: Kind,
+    /// What the build service reads
+    #[arg(long, value_name = "DIALECT", value_parser = dialect)]
+    to: Dialect,
+    /// Take the registry's name from this configuration, not from the notification
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Also write the headers, and what was skipped and why, on standard error
+    #[arg(long, short)]
+    verbose: bool,
+    /// The notification [default: standard input]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+/// One byte more than is accepted, so that the parser's own limit is the one that speaks.
+const LIMIT: usize = 16 << 20;
+
+pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
+    let registry = arguments.config.as_ref().map(|file| {
+        let source = Source { config: Some(file.clone()), ..Source::default() };
+        run::load(&source).map(|config| config.registry.name.value.to_string())
+    });
+    let registry = registry.transpose()?;
+    let bytes = read_input(arguments.file.as_deref(), LIMIT)?;
+    let name = arguments.file.as_ref().map_or("standard input".into(), |f| f.display().to_string());
+    let now = OffsetDateTime::now_utc();
+    let parsed = ingest::read(arguments.from, &bytes, registry.as_deref(), now)
+        .map_err(|error| Failure::new(Exit::Data, format!("pushbell: {name}: {}", chain(&error))))?;
+    for warning in &parsed.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    if arguments.verbose {
+        parsed.skipped.iter().for_each(|skipped| say(&format!("skipped: {skipped}")));
+    }
+    let mut written = 0;
+    let mut unwritable = Vec::new();
+    for event in &parsed.events {
+        match body(arguments, event) {
+            Ok(mut body) => {
+                body.push(b'\n');
+                print(&body)?;
+                written += 1;
+            }
+            Err(why) => unwritable.push(format!("{}: {why}", event.subject())),
+        }
+    }
+    if written > 0 {
+        unwritable.iter().for_each(|why| say(&format!("skipped: {why}")));
+        return Ok(());
+    }
+    unwritable.extend(parsed.skipped);
+    let why = if unwritable.is_empty() {
+        "it holds no event".to_owned()
+    } else {
+        unwritable.join("; ")
+    };
+    Err(Failure::new(Exit::Data, format!("pushbell: {name}: nothing to send: {why}")))
+}
+
+fn body(arguments: &Arguments, event: &Event) -> Result<Vec<u8>, String> {
+    let id = event.id.to_string();
+    let payload = arguments.to.write(event, &id).map_err(|error| chain(&error))?;
+    if arguments.verbose {
+        say(&format!("content-type: {}", payload.content_type));
+        let known = unsigned(&id, OffsetDateTime::now_utc());
+        for (name, value) in payload.headers.iter().chain(&known) {
+            say(&format!("{name}: {value}"));
+        }
+    }
+    Ok(payload.body)
+}
+
+fn kind(word: &str) -> Result<Kind, String> {
+    let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
+    Kind::of(word).ok_or_else(|| format!("the kinds known are {}", known.join(", ")))
+}
+
+fn dialect(word: &str) -> Result<Dialect, String> {
+    let known: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.as_str()).collect();
+    Dialect::of(word).ok_or_else(|| format!("the dialects known are {}", known.join(", ")))
+}

@@ -1,0 +1,163 @@
+//! Certificates by name.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::config::Identity;
+use crate::config::IdentityOrigin;
+use crate::config::error::Located;
+use crate::config::error::Place;
+use crate::config::file;
+use crate::config::host::Name;
+use crate::config::host::covered;
+use crate::config::read::Named;
+use crate::config::read::quoted;
+
+use super::Checker;
+use super::NAME_REMEDY;
+use super::is_name;
+use super::listeners::Draft;
+
+/// An identity, and whether something of it was reported already.
+pub(super) struct Known {
+    pub(super) identity: Identity,
+    /// Where its names stand, to say which are missing; nothing for names that we chose.
+    names_place: Option<Place>,
+}
+
+impl Known {
+    /// The place of the names, if they are known and none of them is for the host.
+    pub(super) fn leaves_out(&self, host: &str) -> Option<&Place> {
+        match &self.identity.origin {
+            IdentityOrigin::LocalCa { names, .. } if !covered(host, names) => {
+                self.names_place.as_ref()
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Checker<'_> {
+    pub(super) fn identities(
+        &mut self,
+        written: Option<Named<Located<file::Identity>>>,
+        state: Option<&PathBuf>,
+    ) -> Vec<Known> {
+        let written = written.map(|named| named.0).unwrap_or_default();
+        written.into_iter().filter_map(|(name, value)| self.identity(name, value, state)).collect()
+    }
+
+    fn identity(
+        &mut self,
+        name: Located<String>,
+        written: Located<file::Identity>,
+        state: Option<&PathBuf>,
+    ) -> Option<Known> {
+        if !is_name(&name) {
+            let message = format!("{} is no name for an identity", quoted(&name));
+            self.wrong(&name.place, message, NAME_REMEDY);
+        }
+        let Located { value, place } = written;
+        match (value.local_ca, value.files) {
+            (Some(local_ca), None) => self.local_ca(name, local_ca, state),
+            (None, Some(files)) => self.files(name, files),
+            (Some(_), Some(files)) => {
+                let message = "an identity is either a `local_ca` or `files`, and this is both";
+                self.wrong(&files.place, message, "keep one of the two");
+                None
+            }
+            (None, None) => {
+                if !self.problems.touch(place.key()) {
+                    let message =
+                        format!("nothing says where the identity {} comes from", quoted(&name));
+                    let remedy = "write `local_ca: { names: [localhost] }` or `files: { certificate: tls.crt, key: tls.key }`";
+                    self.wrong(&place, message, remedy);
+                }
+                None
+            }
+        }
+    }
+
+    fn local_ca(
+        &mut self,
+        name: Located<String>,
+        written: Located<file::LocalCa>,
+        state: Option<&PathBuf>,
+    ) -> Option<Known> {
+        if name.value == "ca" {
+            let message =
+                "an identity of a local CA cannot be called `ca`: its files are the CA's own";
+            self.wrong(&name.place, message, "use another name");
+        }
+        let Located { value, place } = written;
+        let example = "`names: [registry.example.com]`";
+        let names = self.require(value.names, &place, "names", example);
+        if let Some(names) = names.as_ref().filter(|names| names.is_empty())
+            && !self.problems.touch(names.place.key())
+        {
+            self.wrong(
+                &names.place,
+                "there is no name for the certificate",
+                format!("write {example}"),
+            );
+        }
+        let directory = match (value.directory, state) {
+            (Some(path), _) => self.path(path),
+            (None, state) => default_directory(state?),
+        };
+        let names = names?;
+        let names_place = (!self.problems.touch(names.place.key())).then(|| names.place.clone());
+        let names = names.value.into_iter().map(|name| name.value.0).collect();
+        let origin = IdentityOrigin::LocalCa { names, directory };
+        Some(Known { identity: Identity { name, origin }, names_place })
+    }
+
+    fn files(&mut self, name: Located<String>, written: Located<file::Files>) -> Option<Known> {
+        let Located { value, place } = written;
+        let certificate =
+            self.require(value.certificate, &place, "certificate", "`certificate: tls.crt`");
+        let key = self.require(value.key, &place, "key", "`key: tls.key`");
+        let (certificate, key) = (self.path(certificate?), self.path(key?));
+        let origin = IdentityOrigin::Files { certificate, key };
+        Some(Known { identity: Identity { name, origin }, names_place: None })
+    }
+
+    /// Makes up the identity of a listener that nobody wrote.
+    pub(super) fn default_identity(
+        &mut self,
+        mut identities: Vec<Known>,
+        drafts: &[Draft],
+        name: &Option<Located<Name>>,
+        state: Option<&PathBuf>,
+    ) -> Vec<Known> {
+        let Some(draft) = drafts.iter().find(|draft| draft.is_default && draft.serves_registry())
+        else {
+            return identities;
+        };
+        let (Some(wanted), Some(state)) = (&draft.identity, state) else {
+            return identities;
+        };
+        let there = identities.iter().any(|known| known.identity.name.value == wanted.value);
+        if there || self.problems.touch(&format!("identities.{}", wanted.value)) {
+            return identities;
+        }
+        let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+        let listening =
+            draft.ip().filter(|ip| !ip.is_unspecified()).map(|ip: IpAddr| ip.to_string());
+        let named = name.as_ref().map(|name| name.host().to_owned());
+        for name in listening.into_iter().chain(named) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let origin = IdentityOrigin::LocalCa { names, directory: default_directory(state) };
+        let identity = Identity { name: wanted.clone(), origin };
+        identities.push(Known { identity, names_place: None });
+        identities
+    }
+}
+
+fn default_directory(state: &Path) -> Located<PathBuf> {
+    Located::new(state.join("certs"), Place::of("local_ca.directory"))
+}

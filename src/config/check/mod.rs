@@ -1,0 +1,340 @@
+//! What was written becomes what is accepted: defaults, references, combinations, files.
+//!
+//! Everything goes on after a mistake. A value that is `None` where one is required was either left out,
+//! which is reported here, or could not be read, which was reported there; `Problems::touch` tells which.
+
+mod endpoints;
+mod identities;
+mod listeners;
+mod secrets;
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::Config;
+use super::Limits;
+use super::Log;
+use super::Look;
+use super::Registry;
+use super::Tls;
+use super::address::Upstream;
+use super::env::Environment;
+use super::env::Overrides;
+use super::error::Located;
+use super::error::Place;
+use super::error::Problem;
+use super::error::Problems;
+use super::file;
+use super::file::FileConfig;
+use super::host::Name;
+use super::read::Scalar;
+use super::read::list;
+use super::read::nearest;
+use super::read::quoted;
+use super::units::Count;
+use super::units::FilePath;
+use super::units::Period;
+use super::units::Size;
+use super::words::Level;
+use super::words::OnFailure;
+
+use self::listeners::Draft;
+
+/// Whether there is a file, and where.
+pub(super) enum Origin {
+    /// There is; relative paths in it start at the directory.
+    File { path: PathBuf, directory: PathBuf },
+    /// The command line is all there is.
+    NoFile,
+}
+
+/// Checks a whole configuration.
+pub(super) fn check(
+    file: FileConfig,
+    origin: &Origin,
+    overrides: &Overrides,
+    environment: &Environment,
+    problems: Problems,
+) -> Result<Config, Problems> {
+    let mut checker = Checker { origin, overrides, environment, problems };
+    let state_directory = checker.state_directory(file.state);
+    let identities = checker.identities(file.identities, state_directory.as_deref());
+    let drafts = checker.listeners(file.listeners);
+    let registry = file.registry.map(|registry| registry.value).unwrap_or_default();
+    let name = checker.registry_name(registry.name.clone(), &drafts);
+    let identities =
+        checker.default_identity(identities, &drafts, &name, state_directory.as_deref());
+    let listeners = checker.identified(drafts, &identities, name.as_ref());
+    let registry = checker.registry(registry, name, &identities);
+    let endpoints = checker.endpoints(file.endpoints, &identities);
+    let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
+    let log = checker.log(file.log.map(|log| log.value).unwrap_or_default());
+    let outbox = file.outbox.map(|outbox| outbox.value).unwrap_or_default();
+    let on_failure = outbox.on_failure.map_or(OnFailure::Pass, |word| word.value);
+    let (Some(registry), Some(state_directory)) = (registry, state_directory) else {
+        return Err(checker.problems);
+    };
+    checker.problems.unless_any(Config {
+        registry,
+        identities: identities.into_iter().map(|known| known.identity).collect(),
+        listeners,
+        state_directory,
+        on_failure,
+        endpoints,
+        limits,
+        log,
+    })
+}
+
+struct Checker<'a> {
+    origin: &'a Origin,
+    overrides: &'a Overrides,
+    environment: &'a Environment,
+    problems: Problems,
+}
+
+impl Checker<'_> {
+    fn wrong(&mut self, place: &Place, message: impl Into<String>, remedy: impl Into<String>) {
+        self.problems.add(Problem::new(place.clone(), message, remedy));
+    }
+
+    /// Reports a key that must be there, unless the reason it is not was reported already.
+    fn require<T>(
+        &mut self,
+        value: Option<T>,
+        parent: &Place,
+        name: &str,
+        example: &str,
+    ) -> Option<T> {
+        let place = parent.below(name);
+        if value.is_none() && !self.problems.touch(place.key()) {
+            self.wrong(&place, format!("the key `{name}` is missing"), format!("write {example}"));
+        }
+        value
+    }
+
+    /// An option of the command line, read as the file's value would be.
+    fn option<T: Scalar>(
+        &mut self,
+        option: &str,
+        key: &str,
+        text: Option<&str>,
+    ) -> Option<Located<T>> {
+        let place = Place::of(option);
+        match T::parse(text?) {
+            Ok(value) => Some(Located::new(value, place)),
+            Err(wrong) => {
+                self.problems.excuse(key.to_owned());
+                self.wrong(&place, wrong.message, wrong.remedy);
+                None
+            }
+        }
+    }
+
+    /// A path of the file starts where the file is.
+    fn resolve(&self, path: &Path) -> PathBuf {
+        match self.origin {
+            Origin::File { directory, .. } => directory.join(path),
+            Origin::NoFile => self.environment.directory.join(path),
+        }
+    }
+
+    fn path(&self, path: Located<FilePath>) -> Located<PathBuf> {
+        path.map(|path| self.resolve(Path::new(&path.0)))
+    }
+
+    /// A path of the command line starts where we were started.
+    fn typed_path(&self, option: &str, path: &Path) -> Located<PathBuf> {
+        Located::new(self.environment.directory.join(path), Place::of(option))
+    }
+
+    fn state_directory(&mut self, state: Option<Located<file::State>>) -> Option<Located<PathBuf>> {
+        if let Some(path) = &self.overrides.state_directory {
+            return Some(self.typed_path("--state-directory", path));
+        }
+        if let Some(path) = state.and_then(|state| state.value.directory) {
+            return Some(self.path(path));
+        }
+        let place = Place::of("state.directory");
+        let default = self.environment.state_directory();
+        if default.is_none() && !self.problems.touch(place.key()) {
+            let message = "there is no place for the state: neither `$STATE_DIRECTORY`, `$XDG_STATE_HOME` nor `$HOME` is set";
+            let remedy =
+                "write `state: { directory: /var/lib/pushbell }`, or give `--state-directory`";
+            self.wrong(&place, message, remedy);
+        }
+        Some(Located::new(self.environment.directory.join(default?), place))
+    }
+
+    /// What clients type: what was said, or else the first address they can reach the registry at.
+    fn registry_name(
+        &mut self,
+        written: Option<Located<Name>>,
+        drafts: &[Draft],
+    ) -> Option<Located<Name>> {
+        let key = "registry.name";
+        let typed = self.option("--registry-name", key, self.overrides.registry_name.as_deref());
+        if typed.is_some() || written.is_some() {
+            return typed.or(written);
+        }
+        if self.problems.touch(key) {
+            return None;
+        }
+        let draft = drafts.iter().find(|draft| draft.serves_registry())?;
+        let name = match (draft.default_name(), self.origin, &self.environment.hostname) {
+            (Some(name), ..) => Some(name),
+            (None, Origin::NoFile, Some(hostname)) => draft
+                .port()
+                .and_then(|port| Name::parse(&format!("{hostname}:{}", port.max(1))).ok())
+                .map(|name| Name::new(name.host(), draft.port())),
+            (None, ..) => None,
+        };
+        if name.is_none() {
+            let address = quoted(&draft.address.to_string());
+            let message = format!("clients cannot type {address}, so the registry needs a name");
+            let remedy = match self.origin {
+                Origin::File { .. } => {
+                    "write `registry: { name: registry.example.com }`, what clients type"
+                }
+                Origin::NoFile => "give `--registry-name`, what clients type",
+            };
+            self.wrong(&draft.address.place, message, remedy);
+        }
+        Some(Located::new(name?, draft.address.place.clone()))
+    }
+
+    fn registry(
+        &mut self,
+        written: file::Registry,
+        name: Option<Located<Name>>,
+        identities: &[identities::Known],
+    ) -> Option<Registry> {
+        let key = "registry.upstream";
+        let typed = self.option("--upstream", key, self.overrides.upstream.as_deref());
+        let upstream: Option<Located<Upstream>> = typed.or(written.upstream);
+        if upstream.is_none() && !self.problems.touch(key) {
+            let message = "nothing says where the registry is";
+            let problem = match self.origin {
+                Origin::File { path, .. } => Problem::new(
+                    Place::of(key),
+                    format!("{message}: `{key}` is missing in {}", path.display()),
+                    "write `registry: { upstream: http://127.0.0.1:5000 }`, or give `--upstream`",
+                ),
+                Origin::NoFile => Problem::anywhere(
+                    message,
+                    "give `--upstream http://127.0.0.1:5000`, or a file with `--config`",
+                ),
+            };
+            self.problems.add(problem);
+        }
+        let plain = upstream.as_ref().is_some_and(|u| !matches!(u.value, Upstream::Https { .. }));
+        if let Some(tls) = written.upstream_tls.as_ref().filter(|_| plain) {
+            let message = "`upstream_tls` is of no use: the upstream is not an `https://` URL";
+            self.wrong(&tls.place, message, "write the upstream as `https://…`, or remove the key");
+        }
+        let upstream = upstream.map(|upstream| {
+            upstream.map(|upstream| match upstream {
+                Upstream::Unix(path) => Upstream::Unix(self.resolve(&path)),
+                other => other,
+            })
+        });
+        let tls = self.tls(written.upstream_tls, identities);
+        let look = written.look.and_then(|look| self.look(look));
+        Some(Registry { name: name?, upstream: upstream?, tls, look })
+    }
+
+    fn look(&mut self, look: Located<file::Look>) -> Option<Look> {
+        let Located { value, place } = look;
+        let username = self.require(value.username, &place, "username", "`username: reader`");
+        if let Some(name) = username.as_ref().filter(|name| name.contains(':')) {
+            let message = "a user name with a `:` cannot be sent";
+            self.wrong(&name.place, message, "use an account without one");
+        }
+        let password = self.secret(&place, "password", value.password_file, value.password_env);
+        Some(Look { username: username?.value, password: password?.value })
+    }
+
+    fn tls(&mut self, tls: Option<Located<file::Tls>>, identities: &[identities::Known]) -> Tls {
+        let Some(tls) = tls else {
+            return Tls::default();
+        };
+        let ca = tls.value.ca.map(|path| self.path(path));
+        let identity = tls.value.identity;
+        if let Some(identity) = &identity {
+            self.known_identity(identity, identities);
+        }
+        Tls { ca, identity }
+    }
+
+    /// Reports a name that no identity has.
+    fn known_identity(&mut self, name: &Located<String>, identities: &[identities::Known]) {
+        let names: Vec<&str> =
+            identities.iter().map(|known| known.identity.name.as_str()).collect();
+        let reported = self.problems.touch(&format!("identities.{}", name.value));
+        if names.contains(&name.as_str()) || reported {
+            return;
+        }
+        let remedy = match (nearest(name, &names), &names[..]) {
+            (Some(meant), _) => format!("did you mean `{meant}`?"),
+            (None, []) => format!(
+                "write `identities: {{ {}: {{ local_ca: {{ names: [localhost] }} }} }}`",
+                name.value
+            ),
+            (None, names) => format!("the identities are {}", list(names)),
+        };
+        self.wrong(&name.place, format!("there is no identity {}", quoted(name)), remedy);
+    }
+
+    fn limits(&mut self, written: file::Limits) -> Limits {
+        let default = Limits::default();
+        let count =
+            |value: Option<Located<Count>>, default| value.map_or(default, |v| v.0 as usize);
+        let period = |value: Option<Located<Period>>, default| value.map_or(default, |v| v.0);
+        let size = |value: &Option<Located<Size>>, default| {
+            value.as_ref().map_or(default, |v| usize::try_from(v.0).unwrap_or(usize::MAX))
+        };
+        let limits = Limits {
+            connections: count(written.connections, default.connections),
+            handshakes: count(written.handshakes, default.handshakes),
+            handshake: period(written.handshake, default.handshake),
+            request_head: period(written.request_head, default.request_head),
+            idle: period(written.idle, default.idle),
+            body_idle: period(written.body_idle, default.body_idle),
+            upstream_connect: period(written.upstream_connect, default.upstream_connect),
+            upstream_manifest: period(written.upstream_manifest, default.upstream_manifest),
+            upstream_write: period(written.upstream_write, default.upstream_write),
+            manifest_copy_bytes: size(&written.manifest_copy, default.manifest_copy_bytes),
+            manifest_copies_bytes: size(&written.manifest_copies, default.manifest_copies_bytes),
+            drain: period(written.drain, default.drain),
+        };
+        let place = written.manifest_copies.or(written.manifest_copy).map(|size| size.place);
+        if let Some(place) = place
+            && limits.manifest_copy_bytes > limits.manifest_copies_bytes
+        {
+            let message = "one copy of a manifest may be larger than all copies together";
+            let remedy = "write a `manifest_copies` of at least `manifest_copy`";
+            self.wrong(&place, message, remedy);
+        }
+        limits
+    }
+
+    fn log(&mut self, written: file::Log) -> Log {
+        let level = self.option("--log-level", "log.level", self.overrides.log_level.as_deref());
+        let format =
+            self.option("--log-format", "log.format", self.overrides.log_format.as_deref());
+        Log {
+            level: level.or(written.level).map_or(Level::Info, |level| level.value),
+            format: format.or(written.format).map(|format| format.value),
+        }
+    }
+}
+
+/// Names of endpoints and identities end up in file names, metrics and addresses.
+fn is_name(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    first && text.len() <= 64 && text.bytes().all(plain)
+}
+
+/// What [`is_name`] asks for, in words.
+const NAME_REMEDY: &str = "use up to 64 letters, digits, `.`, `_` and `-`, a letter or digit first";

@@ -1,0 +1,363 @@
+//! The file as it is written: every key there is, and what it means.
+//!
+//! The comments of the fields are the descriptions of the JSON Schema that `pushbell schema config`
+//! prints. What is not written stays `None`; defaults, references and files are the checker's.
+
+use schemars::JsonSchema;
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::Transform;
+use schemars::transform::transform_subschemas;
+use serde_json::Value;
+
+use crate::event::Action;
+use crate::event::Change;
+use crate::registry::Kind;
+
+use super::address::Address;
+use super::address::Network;
+use super::address::Upstream;
+use super::address::Url;
+use super::error::Located;
+use super::host::Covered;
+use super::host::Name;
+use super::read::At;
+use super::read::Named;
+use super::read::Read;
+use super::read::Reader;
+use super::read::mapping;
+use super::units::Count;
+use super::units::FilePath;
+use super::units::Period;
+use super::units::Rate;
+use super::units::Size;
+use super::words::DialectName;
+use super::words::Format;
+use super::words::Level;
+use super::words::OnFailure;
+use super::words::PresetName;
+use super::words::SchemeName;
+use super::words::Serve;
+
+/// The configuration of Pushbell.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields, title = "pushbell.yaml")]
+pub(super) struct FileConfig {
+    /// The registry we stand in front of.
+    pub(super) registry: Option<Located<Registry>>,
+    /// Certificates by name, for listeners and for us as a client.
+    pub(super) identities: Option<Named<Located<Identity>>>,
+    /// Where we listen. Left out: the registry at 127.0.0.1:5443 with the identity `registry`, and admin
+    /// at 127.0.0.1:9443.
+    pub(super) listeners: Option<Located<Vec<Located<Listener>>>>,
+    /// Where events are kept until they are delivered.
+    pub(super) state: Option<Located<State>>,
+    /// What happens when the disk refuses an event.
+    pub(super) outbox: Option<Located<Outbox>>,
+    /// Who is told, and of what.
+    pub(super) endpoints: Option<Located<Vec<Located<Endpoint>>>>,
+    /// How long, how many and how much at most.
+    pub(super) limits: Option<Located<Limits>>,
+    /// The pages for operators; served where a listener says `serve: [admin]`.
+    #[expect(dead_code, reason = "it has no keys in this version")]
+    pub(super) admin: Option<Located<Admin>>,
+    /// What is logged.
+    pub(super) log: Option<Located<Log>>,
+}
+
+mapping!(FileConfig {
+    registry, identities, listeners, state, outbox, endpoints, limits, admin, log,
+} later { "sources", "watch" });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Registry {
+    /// What clients type, with the port unless it is 443: the only source of the host in events. Left
+    /// out: the address of the first listener that serves the registry, `localhost` for loopback.
+    pub(super) name: Option<Located<Name>>,
+    /// Where the registry is: `http://host:port`, `https://host:port` or `unix:/path`.
+    pub(super) upstream: Option<Located<Upstream>>,
+    /// Trust and identity towards an `https://` upstream.
+    pub(super) upstream_tls: Option<Located<Tls>>,
+    /// An account for our own read-only looks at tags. Left out: they are anonymous.
+    pub(super) look: Option<Located<Look>>,
+}
+
+mapping!(Registry { name, upstream, upstream_tls, look } later { "layout", "artifactory" });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Tls {
+    /// PEM file of the CA certificates that are trusted instead of the system's.
+    pub(super) ca: Option<Located<FilePath>>,
+    /// The identity shown to a server that asks for a client certificate.
+    pub(super) identity: Option<Located<String>>,
+}
+
+mapping!(Tls { ca, identity });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Look {
+    /// The account's name.
+    #[schemars(required)]
+    pub(super) username: Option<Located<String>>,
+    /// File that holds the password; one newline at its end is dropped.
+    pub(super) password_file: Option<Located<FilePath>>,
+    /// Environment variable that holds the password.
+    pub(super) password_env: Option<Located<String>>,
+}
+
+mapping!(Look { username, password_file, password_env });
+
+/// One of `local_ca` and `files`.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Identity {
+    /// A certificate of a CA that we make ourselves.
+    pub(super) local_ca: Option<Located<LocalCa>>,
+    /// A certificate and key that somebody else puts in place.
+    pub(super) files: Option<Located<Files>>,
+}
+
+mapping!(Identity { local_ca, files } later { "acme" });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct LocalCa {
+    /// Host names and addresses the certificate is for.
+    #[schemars(required)]
+    pub(super) names: Option<Located<Vec<Located<Covered>>>>,
+    /// Where the CA and its certificates are. Default: `certs` in the state directory.
+    pub(super) directory: Option<Located<FilePath>>,
+}
+
+mapping!(LocalCa { names, directory });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Files {
+    /// PEM file of the certificate and the chain behind it.
+    #[schemars(required)]
+    pub(super) certificate: Option<Located<FilePath>>,
+    /// PEM file of the key; nobody else may be able to read it.
+    #[schemars(required)]
+    pub(super) key: Option<Located<FilePath>>,
+}
+
+mapping!(Files { certificate, key });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Listener {
+    /// `address:port` or `unix:/path`; `0.0.0.0` and `[::]` are all addresses of the machine.
+    #[schemars(required)]
+    pub(super) address: Option<Located<Address>>,
+    /// What is served there.
+    #[schemars(required)]
+    pub(super) serve: Option<Located<Vec<Located<Serve>>>>,
+    /// The identity it serves with. Left out: plain HTTP, on loopback or a unix socket only.
+    pub(super) identity: Option<Located<String>>,
+    /// Networks whose `Forwarded` and `X-Forwarded-*` headers are believed. Default: none.
+    pub(super) trusted_proxies: Option<Vec<Located<Network>>>,
+}
+
+mapping!(Listener { address, serve, identity, trusted_proxies } later { "proxy_protocol" });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct State {
+    /// The directory. Default: `$STATE_DIRECTORY`, else `/var/lib/pushbell` for root, else
+    /// `$XDG_STATE_HOME/pushbell`, else `~/.local/state/pushbell`.
+    pub(super) directory: Option<Located<FilePath>>,
+}
+
+mapping!(State { directory } later { "postgres_url_file" });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Outbox {
+    /// `pass`: a push goes through though its event may be lost; `reject`: it is refused with 503.
+    #[schemars(extend("default" = "pass"))]
+    pub(super) on_failure: Option<Located<OnFailure>>,
+}
+
+mapping!(Outbox { on_failure } later { "intent" });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Endpoint {
+    /// Its name in logs, metrics and commands: up to 64 letters, digits, `.`, `_` and `-`.
+    #[schemars(required)]
+    pub(super) name: Option<Located<String>>,
+    /// Where events are posted.
+    #[schemars(required)]
+    pub(super) url: Option<Located<Url>>,
+    /// The body and headers it expects. Default: the preset's, else `native`.
+    pub(super) dialect: Option<Located<DialectName>>,
+    /// A receiver whose dialect and path are known; the path is added to `url`.
+    pub(super) preset: Option<Located<PresetName>>,
+    /// Which events it gets. Every rule must let an event through.
+    pub(super) when: Option<Located<When>>,
+    /// Trust and identity towards it.
+    pub(super) tls: Option<Located<Tls>>,
+    /// How attempts are signed. Left out: they are not.
+    pub(super) sign: Option<Located<Sign>>,
+    /// Further headers of every attempt. No secrets: those are for `sign`.
+    pub(super) headers: Option<Named<Located<String>>>,
+    /// How long one attempt may take, up to `30m`.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) timeout: Option<Located<Period>>,
+    /// Attempts at the same time, up to 1024.
+    #[schemars(extend("default" = 8))]
+    pub(super) concurrency: Option<Located<Count>>,
+    /// Attempts in a time: `50/s`, `600/m`. Default: as many as it takes.
+    pub(super) rate: Option<Located<Rate>>,
+    /// Allows an `http://` URL: everyone on the way can read and change what is sent.
+    #[schemars(extend("default" = false))]
+    pub(super) insecure_http: Option<Located<bool>>,
+}
+
+mapping!(Endpoint {
+    name, url, dialect, preset, when, tls, sign, headers, timeout, concurrency, rate, insecure_http,
+} later { "latest_only" });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct When {
+    /// The actions wanted.
+    #[schemars(extend("default" = ["push"]))]
+    pub(super) actions: Option<Located<Vec<Located<Action>>>>,
+    /// Globs of repositories: `*` stays within a `/`, `**` does not, `!` excludes, the last match
+    /// decides. Default: all.
+    pub(super) repositories: Option<Located<Vec<Located<String>>>>,
+    /// Globs of tags, of the same kind. Default: all.
+    pub(super) tags: Option<Located<Vec<Located<String>>>>,
+    /// The changes wanted; an unknown change always passes. Default: all.
+    pub(super) changes: Option<Located<Vec<Located<Change>>>>,
+    /// The kinds wanted. Default: all but signatures, attestations and SBOMs.
+    pub(super) kinds: Option<Located<Vec<Located<Kind>>>>,
+    /// Whether manifests without a tag are wanted, such as the children of an index.
+    #[schemars(extend("default" = false))]
+    pub(super) untagged: Option<Located<bool>>,
+}
+
+mapping!(When { actions, repositories, tags, changes, kinds, untagged });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Sign {
+    /// The scheme.
+    #[schemars(extend("default" = "standard-webhooks"))]
+    pub(super) scheme: Option<Located<SchemeName>>,
+    /// File that holds the secret; one newline at its end is dropped.
+    pub(super) secret_file: Option<Located<FilePath>>,
+    /// Environment variable that holds the secret.
+    pub(super) secret_env: Option<Located<String>>,
+}
+
+mapping!(Sign { scheme, secret_file, secret_env });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Connections at the same time, over all listeners; further ones wait to be accepted.
+    #[schemars(extend("default" = 10_000))]
+    pub(super) connections: Option<Located<Count>>,
+    /// TLS handshakes at the same time; further connections wait.
+    #[schemars(extend("default" = 1000))]
+    pub(super) handshakes: Option<Located<Count>>,
+    /// How long a handshake may take; then the connection is closed.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) handshake: Option<Located<Period>>,
+    /// How long a request's head may take to arrive; then the connection is closed.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) request_head: Option<Located<Period>>,
+    /// How long a connection may wait for its next request; then it is closed.
+    #[schemars(extend("default" = "75s"))]
+    pub(super) idle: Option<Located<Period>>,
+    /// How long a body may rest, either way; then the request is given up.
+    #[schemars(extend("default" = "60s"))]
+    pub(super) body_idle: Option<Located<Period>>,
+    /// How long connecting to the registry may take; then the client gets 502.
+    #[schemars(extend("default" = "5s"))]
+    pub(super) upstream_connect: Option<Located<Period>>,
+    /// How long the registry may think about a manifest; then the client gets 504.
+    #[schemars(extend("default" = "120s"))]
+    pub(super) upstream_manifest: Option<Located<Period>>,
+    /// How long the registry may think about any other write; then the client gets 504.
+    #[schemars(extend("default" = "900s"))]
+    pub(super) upstream_write: Option<Located<Period>>,
+    /// The largest manifest of which a copy is kept to read; a larger one passes unread.
+    #[schemars(extend("default" = "4MiB"))]
+    pub(super) manifest_copy: Option<Located<Size>>,
+    /// All such copies together; beyond it manifests pass unread.
+    #[schemars(extend("default" = "64MiB"))]
+    pub(super) manifest_copies: Option<Located<Size>>,
+    /// How long requests and attempts may take to finish after SIGTERM; then they are cut off.
+    #[schemars(extend("default" = "25s"))]
+    pub(super) drain: Option<Located<Period>>,
+}
+
+mapping!(Limits {
+    connections,
+    handshakes,
+    handshake,
+    request_head,
+    idle,
+    body_idle,
+    upstream_connect,
+    upstream_manifest,
+    upstream_write,
+    manifest_copy,
+    manifest_copies,
+    drain,
+});
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Admin {}
+
+mapping!(Admin {} later { "token_file", "token_env" });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Log {
+    /// The least that is logged.
+    #[schemars(extend("default" = "info"))]
+    pub(super) level: Option<Located<Level>>,
+    /// How a line is written. Default: `text` on a terminal, `json` elsewhere.
+    pub(super) format: Option<Located<Format>>,
+}
+
+mapping!(Log { level, format });
+
+/// The JSON Schema of the configuration file, for editors.
+#[must_use]
+pub fn schema() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.inline_subschemas = true;
+        settings.transforms.push(Box::new(NotNull));
+    });
+    settings.into_generator().into_root_schema_for::<FileConfig>().to_value()
+}
+
+/// A key without a value is a mistake, so `null` is nowhere allowed, although `Option` says so.
+#[derive(Debug, Clone)]
+struct NotNull;
+
+impl Transform for NotNull {
+    fn transform(&mut self, schema: &mut Schema) {
+        transform_subschemas(self, schema);
+        if let Some(Value::Array(types)) = schema.get_mut("type") {
+            types.retain(|name| name != "null");
+            if let [one] = &mut types[..] {
+                let one = one.take();
+                schema.insert("type".to_owned(), one);
+            }
+        }
+        if let Some(Value::Array(words)) = schema.get_mut("enum") {
+            words.retain(|word| !word.is_null());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The words an option can take.
+
+use std::borrow::Cow;
+
+use schemars::JsonSchema;
+use schemars::Schema;
+use schemars::SchemaGenerator;
+use schemars::json_schema;
+
+use crate::event::Action;
+use crate::event::Change;
+use crate::registry::Kind;
+
+use super::read::Scalar;
+use super::read::Wrong;
+use super::read::list;
+use super::read::nearest;
+use super::read::quoted;
+
+/// What is wrong with a word that is none of ours.
+fn wrong(what: &str, text: &str, words: &[&str], later: &[&str]) -> Wrong {
+    let known = list(words);
+    if later.contains(&text) {
+        let message =
+            format!("{} is part of the design, but not of this version yet", quoted(text));
+        return Wrong::new(message, format!("use one of {known}"));
+    }
+    let remedy = match nearest(text, words) {
+        Some(meant) => format!("did you mean `{meant}`? There are {known}"),
+        None => format!("use one of {known}"),
+    };
+    Wrong::new(format!("there is no {what} {}", quoted(text)), remedy)
+}
+
+macro_rules! words {
+    ($(
+        $(#[$doc:meta])*
+        $type:ident, $what:literal, $expected:literal {
+            $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)?
+        }
+        $(later { $($later:literal),+ $(,)? })?;
+    )+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $type {
+            $($(#[$variant_doc])* $variant),+
+        }
+
+        impl $type {
+            /// Every value, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it in the configuration.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+        }
+
+        impl Scalar for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn parse(text: &str) -> Result<Self, Wrong> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(wrong($what, text, &[$($word),+], &[$($($later),+)?])),
+                }
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "enum": [$($word),+] })
+            }
+        }
+    )+};
+}
+
+words! {
+    /// The body and headers an endpoint expects.
+    DialectName, "dialect", "a dialect such as `native`" {
+        /// Our own: CloudEvents 1.0.
+        Native = "native",
+        /// Docker Distribution's notification envelope.
+        Distribution = "distribution",
+        /// Docker Hub's webhook.
+        DockerHub = "docker-hub",
+        /// The webhook plugin of Artifactory.
+        ArtifactoryPlugin = "artifactory-plugin",
+    }
+    later { "cloudevents", "harbor", "quay", "github" };
+
+    /// A receiver whose dialect and path are known.
+    PresetName, "preset", "a preset such as `build-service-docker`" {
+        /// A build service, told as Docker Distribution would.
+        BuildServiceDocker = "build-service-docker",
+        /// A build service, told as Docker Hub would.
+        BuildServiceDockerHub = "build-service-docker-hub",
+        /// A build service, told as Artifactory would.
+        BuildServiceArtifactory = "build-service-artifactory",
+    };
+
+    /// How an attempt is signed.
+    SchemeName, "signature scheme", "a signature scheme such as `standard-webhooks`" {
+        /// <https://www.standardwebhooks.com>
+        StandardWebhooks = "standard-webhooks",
+    }
+    later {
+        "github-sha256", "flux-hmac", "jfrog-signed", "jfrog-token", "nexus-sha1",
+        "static-authorization", "bearer", "basic", "gitlab-token", "shared-header",
+        "query-secret", "path-secret", "oidc",
+    };
+
+    /// What becomes of a push whose event the outbox cannot take.
+    OnFailure, "way to fail", "`pass` or `reject`" {
+        /// The push goes through.
+        Pass = "pass",
+        /// The push is refused with 503.
+        Reject = "reject",
+    };
+
+    /// What a listener serves.
+    Serve, "thing to serve", "`registry` or `admin`" {
+        /// The registry behind us.
+        Registry = "registry",
+        /// Health, metrics, history.
+        Admin = "admin",
+    }
+    later { "hooks" };
+
+    /// The least that is logged.
+    Level, "log level", "a log level such as `info`" {
+        /// Someone must act.
+        Error = "error",
+        /// Unexpected, nothing lost.
+        Warn = "warn",
+        /// Once per start, stop, event and delivery.
+        Info = "info",
+        /// Once per request.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    };
+
+    /// How a log line is written.
+    Format, "log format", "`text` or `json`" {
+        /// For people.
+        Text = "text",
+        /// For programs.
+        Json = "json",
+    };
+}
+
+impl PresetName {
+    /// The dialect its receiver reads.
+    #[must_use]
+    pub fn dialect(self) -> DialectName {
+        match self {
+            Self::BuildServiceDocker => DialectName::Distribution,
+            Self::BuildServiceDockerHub => DialectName::DockerHub,
+            Self::BuildServiceArtifactory => DialectName::ArtifactoryPlugin,
+        }
+    }
+}
+
+/// Words that lower parts own already.
+macro_rules! words_of_events {
+    ($($type:ty, $what:literal, $expected:literal;)+) => {$(
+        impl Scalar for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn parse(text: &str) -> Result<Self, Wrong> {
+                let words: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                Self::of(text).ok_or_else(|| wrong($what, text, &words, &[]))
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                let words: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                json_schema!({ "type": "string", "enum": words })
+            }
+        }
+    )+};
+}
+
+words_of_events! {
+    Action, "action", "an action such as `push`";
+    Change, "change", "a change such as `moved`";
+    Kind, "kind", "a kind such as `image`";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_as_itself() {
+        for dialect in DialectName::ALL {
+            assert_eq!(DialectName::parse(dialect.as_str()), Ok(*dialect));
+        }
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(kind.as_str()), Ok(kind));
+        }
+    }
+
+    #[test]
+    fn another_word_lists_the_right_ones() {
+        for (wrong, expected) in [
+            (DialectName::parse("distributon"), "did you mean `distribution`?"),
+            (DialectName::parse("xml"), "`native`, `distribution`, `docker-hub` and"),
+            (DialectName::parse("Native"), "did you mean `native`?"),
+        ] {
+            assert!(wrong.clone().unwrap_err().remedy.contains(expected), "{wrong:?}");
+        }
+        let later = Serve::parse("hooks").unwrap_err();
+        assert!(later.message.contains("not of this version yet"), "{later:?}");
+        assert!(Action::parse("pushed").unwrap_err().remedy.contains("`push`"));
+    }
+}

@@ -1,0 +1,328 @@
+//! One exchange with an endpoint: a POST, one deadline over all of it, an answer that cannot hurt us.
+
+use std::io;
+use std::io::IoSlice;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::HeaderMap;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http::Uri;
+use http::header::RETRY_AFTER;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::rt::ReadBufCursor;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::Connected;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tokio::time::timeout_at;
+use tower_service::Service;
+
+use crate::body;
+use crate::connect::Connection;
+use crate::connect::Connector;
+
+use super::Endpoint;
+use super::Error;
+use super::retry;
+use super::retry::Verdict;
+
+/// The most of status line and headers that is read.
+pub(super) const HEAD_LIMIT: usize = 32 * 1024;
+
+/// The most of a body that is read. A body that ends before leaves its connection usable; a longer
+/// one costs the connection.
+const BODY_LIMIT: usize = 64 * 1024;
+
+/// The most of a body that is kept, for whoever asks what the receiver said.
+const KEPT_LIMIT: usize = 4 * 1024;
+
+/// How long a connection without work is kept. Shorter than what most servers and middleboxes do,
+/// so that it is rarely they who end it.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How often, and for how long, an HTTP/2 connection is asked whether it is still there.
+const PING_EVERY: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The exchanges of one endpoint. Its idle connections are kept and used again: those of one
+/// endpoint never serve another, which may have another trust or identity.
+#[derive(Debug, Clone)]
+pub struct Client {
+    client: legacy::Client<Dial, Full<Bytes>>,
+    timeout: Duration,
+}
+
+/// What a receiver said.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// Its verdict, in numbers.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// The first 4 KiB of its body, as they came; escape them before anyone sees them.
+    pub body: Bytes,
+}
+
+/// What an attempt came to.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// What it means.
+    pub verdict: Verdict,
+    /// The status, where there was an answer.
+    pub status: Option<StatusCode>,
+    /// What happened, in words fit for a log: escaped, at most 4 KiB and a little.
+    pub detail: String,
+    /// How long the receiver asks to be left alone, cut to what we honour.
+    pub retry_after: Option<Duration>,
+}
+
+impl Client {
+    /// A client for one endpoint, without a connection yet.
+    #[must_use]
+    pub fn new(endpoint: &Endpoint) -> Self {
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(endpoint.concurrency)
+            .http1_max_buf_size(HEAD_LIMIT)
+            .http2_max_header_list_size(u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX))
+            .http2_keep_alive_interval(PING_EVERY)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .http2_keep_alive_while_idle(true)
+            .build(Dial(endpoint.connector.clone()));
+        Self { client, timeout: endpoint.timeout }
+    }
+
+    /// Sends the request, exactly these bytes, and reads what of the answer we want. Redirects are
+    /// answers, not followed.
+    ///
+    /// # Errors
+    ///
+    /// If no head of an answer came. One that came counts, whatever became of its body.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, it closes its connection or resets its stream; the receiver may have got the request.
+    pub async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, Error> {
+        let deadline = Instant::now() + self.timeout;
+        let late = |_| Error::Deadline { timeout: self.timeout };
+        let response = timeout_at(deadline, self.send(request)).await.map_err(late)??;
+        let (head, body) = response.into_parts();
+        let read = timeout_at(deadline, body::collect_capped(body, BODY_LIMIT)).await;
+        let mut body = match read {
+            Ok(Ok(collected)) => collected.into_bytes(),
+            Ok(Err(_)) | Err(_) => Bytes::new(),
+        };
+        // A copy, or the little that is kept would hold the whole in memory.
+        body = Bytes::copy_from_slice(body.get(..KEPT_LIMIT).unwrap_or(&body));
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// A connection that has served before may have been given up by the other side while our
+    /// request was under way to it. That says nothing about the endpoint, and the request carries an
+    /// id that makes sending it twice harmless, so there is a second try at once.
+    async fn send(&self, request: Request<Bytes>) -> Result<Response<Incoming>, Error> {
+        let again = request.clone();
+        match self.send_once(request).await {
+            Err(error) if was_stale(&error) => self.send_once(again).await,
+            other => other,
+        }
+        .map_err(|error| Error::of(&error))
+    }
+
+    async fn send_once(
+        &self,
+        request: Request<Bytes>,
+    ) -> Result<Response<Incoming>, legacy::Error> {
+        let response = self.client.request(request.map(Full::new)).await?;
+        if let Some(served) = response.extensions().get::<Served>() {
+            served.0.store(true, Ordering::Relaxed);
+        }
+        Ok(response)
+    }
+}
+
+/// Whether a connection that had served before broke.
+fn was_stale(error: &legacy::Error) -> bool {
+    let mut extensions = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extensions);
+    }
+    let served = extensions.get::<Served>().is_some_and(|s| s.0.load(Ordering::Relaxed));
+    served && matches!(Error::of(error), Error::Broken { .. })
+}
+
+impl Ended {
+    /// What an exchange that ended at `now` came to.
+    #[must_use]
+    pub fn of(exchange: &Result<Answer, Error>, now: OffsetDateTime) -> Self {
+        match exchange {
+            Err(error) => Self {
+                verdict: Verdict::Unavailable,
+                status: None,
+                detail: error.words(),
+                retry_after: None,
+            },
+            Ok(answer) => Self {
+                verdict: Verdict::of(answer.status),
+                status: Some(answer.status),
+                detail: answer.words(),
+                retry_after: answer
+                    .headers
+                    .get(RETRY_AFTER)
+                    .and_then(|value| retry::retry_after(value, now)),
+            },
+        }
+    }
+}
+
+impl Answer {
+    /// The status, what it means for us where that is not plain, and what the receiver said.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let mut words = format!("answered {}", self.status.as_u16());
+        if let Some(reason) = self.status.canonical_reason() {
+            words.push(' ');
+            words.push_str(reason);
+        }
+        let meaning = match self.status.as_u16() {
+            300..=399 => "redirects are never followed, the endpoint's url must be the final one",
+            401 | 403 => "it does not accept our credentials or signature",
+            404 | 405 => "the path of the endpoint's url is likely wrong",
+            410 => "the endpoint is switched off until the next start",
+            _ => "",
+        };
+        if !meaning.is_empty() {
+            words.push_str(" (");
+            words.push_str(meaning);
+            words.push(')');
+        }
+        let said = escaped(self.body.trim_ascii(), KEPT_LIMIT);
+        if !said.is_empty() {
+            words.push_str(": ");
+            words.push_str(&said);
+        }
+        words
+    }
+}
+
+/// Bytes of a peer as text on one line: what is no text is replaced, what could move a cursor, break
+/// a line or turn the direction of writing is escaped, and the whole is cut at `limit` bytes.
+pub(super) fn escaped(bytes: &[u8], limit: usize) -> String {
+    let mut text = String::new();
+    for c in String::from_utf8_lossy(bytes).chars() {
+        let before = text.len();
+        let format = matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if c.is_control() || format {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+        if text.len() > limit {
+            text.truncate(before);
+            text.push('…');
+            break;
+        }
+    }
+    text
+}
+
+/// Opens the connections of one endpoint. Where to is the connector's business; the request's URI is
+/// not asked.
+#[derive(Debug, Clone)]
+struct Dial(Connector);
+
+impl Service<Uri> for Dial {
+    type Response = Wire;
+    // Shared, because the client lends its cause and does not give it.
+    type Error = Arc<crate::connect::Error>;
+    type Future = BoxFuture<'static, Result<Wire, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let connector = self.0.clone();
+        async move {
+            let connection = connector.connect().await.map_err(Arc::new)?;
+            Ok(Wire { io: TokioIo::new(connection), served: Served::default() })
+        }
+        .boxed()
+    }
+}
+
+/// Whether a connection has brought an answer before.
+#[derive(Debug, Clone, Default)]
+struct Served(Arc<AtomicBool>);
+
+/// A connection as the HTTP client wants it.
+struct Wire {
+    io: TokioIo<Connection>,
+    served: Served,
+}
+
+impl legacy::connect::Connection for Wire {
+    fn connected(&self) -> Connected {
+        let connected = Connected::new().extra(self.served.clone());
+        if self.io.inner().negotiated_h2() { connected.negotiated_h2() } else { connected }
+    }
+}
+
+impl hyper::rt::Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl hyper::rt::Write for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+}

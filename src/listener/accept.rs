@@ -1,0 +1,204 @@
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::Domain;
+use socket2::Socket;
+use socket2::Type;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::net::UnixListener;
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+use tracing::warn;
+
+use super::Address;
+use super::Config;
+use super::Context;
+use super::Error;
+use super::Limits;
+use super::Peer;
+use super::Serve;
+use super::Transport;
+use super::connection;
+use super::connection::Protocol;
+use super::handshake;
+
+/// A bound address, not served yet.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Bound,
+    address: Address,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+enum Accepted {
+    Tcp(TcpStream, SocketAddr),
+    Unix(UnixStream),
+}
+
+/// Connections the kernel keeps for us until they are accepted.
+const BACKLOG: i32 = 1024;
+/// How long the accept loop rests when the process is out of descriptors.
+const REST: Duration = Duration::from_millis(50);
+
+impl Listener {
+    /// Takes the address. Nothing is accepted before [`Listener::serve`].
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be had.
+    pub fn bind(config: Config) -> Result<Self, Error> {
+        let bound = match &config.address {
+            Address::Tcp(address) => bind_tcp(*address),
+            Address::Unix(path) => bind_unix(path),
+        };
+        let (socket, address) =
+            bound.map_err(|source| Error::Bind { address: config.address, source })?;
+        Ok(Self { socket, address, tls: config.tls, limits: config.limits })
+    }
+
+    /// The address that was had; with the port the system chose, where it was asked to.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Accepts connections until the context's stop, each served by a tracked task.
+    pub async fn serve<S: Serve>(self, serve: S, context: Context) {
+        let connections = Arc::new(Semaphore::new(self.limits.connections));
+        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
+        loop {
+            // Both are cancel safe: a permit not taken stays, a connection not accepted waits.
+            let accepted = tokio::select! {
+                accepted = self.next(&connections) => accepted,
+                () = context.stop.cancelled() => break,
+            };
+            let (accepted, permit) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    context.metrics.refused("accept");
+                    warn!(%error, address = %self.address, "Could not accept a connection");
+                    sleep(REST).await;
+                    continue;
+                }
+            };
+            context.metrics.accepted.inc();
+            let (tls, limits) = (self.tls.clone(), self.limits.clone());
+            let (serve, handshakes, inner) = (serve.clone(), handshakes.clone(), context.clone());
+            context.tasks.spawn(async move {
+                inner.metrics.open.inc();
+                match accepted {
+                    Accepted::Tcp(io, peer) => {
+                        // Without it the last small write of an answer waits for the peer's delayed
+                        // acknowledgement. A socket that refuses it is about to fail anyway.
+                        io.set_nodelay(true).ok();
+                        let address = Some(peer.ip().to_canonical());
+                        one(io, address, tls, &handshakes, &limits, &serve, &inner).await;
+                    }
+                    Accepted::Unix(io) => {
+                        one(io, None, tls, &handshakes, &limits, &serve, &inner).await;
+                    }
+                }
+                inner.metrics.open.dec();
+                drop(permit);
+            });
+        }
+        if let Address::Unix(path) = &self.address {
+            // It is ours; one that is gone already is as good as removed.
+            fs::remove_file(path).ok();
+        }
+    }
+
+    async fn next(
+        &self,
+        connections: &Arc<Semaphore>,
+    ) -> io::Result<(Accepted, tokio::sync::OwnedSemaphorePermit)> {
+        let permit = connections.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let accepted = match &self.socket {
+            Bound::Tcp(socket) => socket.accept().await.map(|(io, peer)| Accepted::Tcp(io, peer)),
+            Bound::Unix(socket) => socket.accept().await.map(|(io, _)| Accepted::Unix(io)),
+        };
+        Ok((accepted?, permit))
+    }
+}
+
+/// Serves one connection to its end.
+async fn one<Io, S>(
+    io: Io,
+    address: Option<std::net::IpAddr>,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    handshakes: &Semaphore,
+    limits: &Limits,
+    serve: &S,
+    context: &Context,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Serve,
+{
+    let Some(tls) = tls else {
+        let service = serve.connection(Peer { address, transport: Transport::Plain });
+        return connection::serve::<_, S>(io, Protocol::Http1, service, limits, context).await;
+    };
+    let Ok(handshake) = handshakes.try_acquire() else {
+        context.metrics.refused("handshakes");
+        return;
+    };
+    let accepted = tokio::select! {
+        accepted = handshake::accept(io, tls, limits.handshake, &context.metrics) => accepted,
+        () = context.stop.cancelled() => None,
+    };
+    drop(handshake);
+    let Some(io) = accepted else {
+        return;
+    };
+    let protocol = match io.get_ref().1.alpn_protocol() {
+        Some(b"h2") => Protocol::Http2,
+        _ => Protocol::Http1,
+    };
+    let service = serve.connection(Peer { address, transport: Transport::Tls });
+    connection::serve::<_, S>(io, protocol, service, limits, context).await;
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address)> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart must not wait for the last connections of the process before.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let socket = TcpListener::from_std(socket.into())?;
+    let address = socket.local_addr()?;
+    Ok((Bound::Tcp(socket), Address::Tcp(address)))
+}
+
+fn bind_unix(path: &Path) -> io::Result<(Bound, Address)> {
+    let bind = || UnixListener::bind(path);
+    let socket = match bind() {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
+            fs::remove_file(path)?;
+            bind()
+        }
+        bound => bound,
+    }?;
+    Ok((Bound::Unix(socket), Address::Unix(path.to_owned())))
+}
+
+/// Whether a socket file has nobody behind it, as after a kill.
+fn is_stale(path: &Path) -> bool {
+    StdUnixStream::connect(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+}

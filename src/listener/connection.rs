@@ -1,0 +1,95 @@
+use std::pin::pin;
+
+use hyper::rt::Executor;
+use hyper::server::conn::http1;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use tokio::io::AsyncRead;
+use tokio::io::AsyncWrite;
+use tracing::debug;
+
+use crate::tasks::Tasks;
+
+use super::Context;
+use super::Limits;
+use super::Serve;
+
+/// The HTTP spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Streams of one HTTP/2 connection are tasks too, and are waited for.
+#[derive(Clone)]
+struct Tracked(Tasks);
+
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+const FRAME: u32 = 64 << 10;
+const STREAMS: u32 = 100;
+const HEAD: u32 = 64 << 10;
+
+/// Serves one connection until its end. When the listener stops, the requests it has are finished.
+pub(super) async fn serve<Io, S>(
+    io: Io,
+    protocol: Protocol,
+    service: S::Connection,
+    limits: &Limits,
+    context: &Context,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Serve,
+{
+    let io = TokioIo::new(io);
+    let ended = match protocol {
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.idle)
+                .serve_connection(io, service);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = context.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+        Protocol::Http2 => {
+            let connection = http2::Builder::new(Tracked(context.tasks.clone()))
+                .timer(TokioTimer::new())
+                .initial_stream_window_size(STREAM_WINDOW)
+                .initial_connection_window_size(CONNECTION_WINDOW)
+                .max_frame_size(FRAME)
+                .max_concurrent_streams(STREAMS)
+                .max_header_list_size(HEAD)
+                .keep_alive_interval(limits.idle / 2)
+                .keep_alive_timeout(limits.idle / 2)
+                .serve_connection(io, service);
+            let mut connection = pin!(connection);
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                () = context.stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, "Connection ended early");
+    }
+}
+
+impl<F> Executor<F> for Tracked
+where
+    F: Future<Output: Send + 'static> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        drop(self.0.spawn(future));
+    }
+}

@@ -1,0 +1,397 @@
+//! What an exchange was: route, answer and observation into events, or none. Pure.
+
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::StatusCode;
+use http::header;
+use time::OffsetDateTime;
+
+use crate::event::Action;
+use crate::event::Actor;
+use crate::event::DigestFrom;
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::Evidence;
+use crate::event::Integrity;
+use crate::event::IntentId;
+use crate::event::Origin;
+use crate::event::Outcome;
+use crate::event::Request;
+use crate::registry::Digest;
+use crate::registry::Kind;
+use crate::registry::Manifest;
+use crate::registry::MediaType;
+use crate::registry::Reference;
+use crate::registry::RepositoryName;
+use crate::registry::Tag;
+use crate::telemetry::printable;
+
+use super::observe::Observation;
+
+/// A request that may change what a repository's tags name: everything known before its answer.
+#[derive(Debug, Clone)]
+pub(super) struct Exchange {
+    pub(super) intent: IntentId,
+    pub(super) action: Action,
+    pub(super) registry: String,
+    pub(super) repository: RepositoryName,
+    pub(super) reference: Reference,
+    /// The tags asked for by `?tag=`.
+    pub(super) tags: Vec<Tag>,
+    /// `Content-Type` of the request.
+    pub(super) media_type: Option<MediaType>,
+    /// Whether the bytes are those of the manifest, not of some coding of it.
+    pub(super) coding: Coding,
+    pub(super) actor: Actor,
+    pub(super) request: Request,
+    pub(super) started_at: OffsetDateTime,
+}
+
+/// Whether the request's body is the manifest itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Identity,
+    Encoded,
+}
+
+/// What the registry's answer means for the event (delivery-guarantees 3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It happened.
+    Applied,
+    /// It did not: refused, or sent elsewhere.
+    NotApplied,
+    /// It may have: Distribution stores a manifest before it links the tag.
+    Unknown,
+}
+
+const CONTENT_DIGEST: &str = "docker-content-digest";
+const OCI_TAG: &str = "oci-tag";
+/// How much of a client's own words an event keeps.
+const WORDS: usize = 256;
+
+impl Verdict {
+    pub(super) fn of(status: StatusCode) -> Self {
+        match status.as_u16() {
+            200..=299 => Self::Applied,
+            500..=599 => Self::Unknown,
+            _ => Self::NotApplied,
+        }
+    }
+}
+
+impl Exchange {
+    /// The events of an exchange that the registry accepted.
+    pub(super) fn events(
+        &self,
+        seen: Option<&Observation>,
+        answer: &HeaderMap,
+        answered_at: OffsetDateTime,
+    ) -> Vec<Event> {
+        match self.action {
+            Action::Push => self.pushed(seen, answer, answered_at),
+            _ => vec![self.event(self.reference.tag().cloned(), answered_at)],
+        }
+    }
+
+    fn pushed(
+        &self,
+        seen: Option<&Observation>,
+        answer: &HeaderMap,
+        answered_at: OffsetDateTime,
+    ) -> Vec<Event> {
+        let manifest = seen
+            .and_then(|seen| seen.copy.as_ref())
+            .filter(|_| self.coding == Coding::Identity)
+            .and_then(|copy| Manifest::read(copy).ok());
+        let fields = manifest.clone().unwrap_or_default();
+        let told = header_text(answer, CONTENT_DIGEST).and_then(|d| Digest::from_str(d).ok());
+        let (digest, digest_from, integrity) = self.digest(seen, told);
+        let media_type = self.media_type.clone().or_else(|| fields.media_type.clone());
+        let size = seen.filter(|_| self.coding == Coding::Identity).map(|seen| seen.size);
+        let tags = match &self.reference {
+            Reference::Tag(tag) => vec![Some(tag.clone())],
+            Reference::Digest(_) => self.accepted_tags(answer),
+        };
+        let event = |tag: Option<Tag>| Event {
+            digest: digest.clone(),
+            digest_from: Some(digest_from),
+            integrity: Some(integrity.clone()),
+            kind: Some(match &manifest {
+                Some(manifest) => manifest.kind(media_type.as_ref(), tag.as_ref()),
+                None => Kind::of_tag(tag.as_ref())
+                    .unwrap_or_else(|| Kind::of_media_type(media_type.as_ref())),
+            }),
+            media_type: media_type.clone(),
+            artifact_type: fields.artifact_type.clone(),
+            size,
+            total_size: size.zip(fields.content_size).map(|(own, content)| own + content),
+            platforms: fields.platforms.clone(),
+            annotations: fields.annotations.clone(),
+            subject_digest: fields.subject.clone(),
+            ..self.event(tag, answered_at)
+        };
+        tags.into_iter().map(event).collect()
+    }
+
+    /// Only tags the registry says it made were made: some answer 201 and overlook `?tag=` (rule D3).
+    fn accepted_tags(&self, answer: &HeaderMap) -> Vec<Option<Tag>> {
+        let lines = answer.get_all(OCI_TAG).iter().filter_map(|line| line.to_str().ok());
+        let said: Vec<&str> = lines.flat_map(|line| line.split(',')).map(str::trim).collect();
+        let made = |tag: &&Tag| said.contains(&tag.as_str());
+        let accepted: Vec<_> = self.tags.iter().filter(made).cloned().map(Some).collect();
+        if accepted.is_empty() { vec![None] } else { accepted }
+    }
+
+    /// The digest of the event, where it comes from, and whether the registry agrees.
+    fn digest(
+        &self,
+        seen: Option<&Observation>,
+        told: Option<Digest>,
+    ) -> (Option<Digest>, DigestFrom, Integrity) {
+        let Some(seen) = seen.filter(|_| self.coding == Coding::Identity) else {
+            let named = self.reference.digest().cloned();
+            return (told.or(named), DigestFrom::Response, Integrity::Unknown);
+        };
+        let ours = match (self.reference.digest(), &seen.named) {
+            (Some(_), Some(named)) => named.clone(),
+            _ => seen.digest.clone(),
+        };
+        let integrity = match told {
+            Some(told) if told.algorithm() != ours.algorithm() => Integrity::Unknown,
+            Some(told) if told != ours => Integrity::Mismatch(told),
+            Some(_) => Integrity::Ok,
+            None => Integrity::Unknown,
+        };
+        (Some(ours), DigestFrom::Bytes, integrity)
+    }
+
+    /// An event with everything that is known without looking at a body.
+    fn event(&self, tag: Option<Tag>, answered_at: OffsetDateTime) -> Event {
+        Event {
+            id: EventId::of(self.intent, tag.as_ref()),
+            action: self.action,
+            change: None,
+            previous_digest: None,
+            registry: self.registry.clone(),
+            repository: self.repository.clone(),
+            tag,
+            digest: self.reference.digest().cloned(),
+            kind: None,
+            media_type: None,
+            artifact_type: None,
+            size: None,
+            total_size: None,
+            platforms: Vec::new(),
+            annotations: BTreeMap::new(),
+            subject_digest: None,
+            actor: self.actor.clone(),
+            request: self.request.clone(),
+            origin: Origin::Proxy,
+            seen_by: vec!["proxy".to_owned()],
+            outcome: Outcome::Confirmed,
+            evidence: Evidence::Response,
+            digest_from: None,
+            integrity: None,
+            time: answered_at,
+            started_at: Some(self.started_at),
+            answered_at: Some(answered_at),
+            sequence: None,
+        }
+    }
+}
+
+/// The tags a push asks for in its query, once each.
+pub(super) fn tags_of(query: Option<&str>) -> Vec<Tag> {
+    let mut tags: Vec<Tag> = Vec::new();
+    for pair in query.unwrap_or_default().split('&') {
+        // A tag never needs an escape, and one that has one is compared with what the registry made.
+        let tag = pair.strip_prefix("tag=").and_then(|tag| tag.parse().ok());
+        if let Some(tag) = tag.filter(|tag| !tags.contains(tag)) {
+            tags.push(tag);
+        }
+    }
+    tags
+}
+
+/// Who a request says it is from: the user of Basic authentication (RFC 7617), or the subject of a bearer
+/// token that is a JWT (RFC 7519 §4.1.2). Never the password or the token.
+pub(super) fn actor_of(headers: &HeaderMap) -> Actor {
+    let name = header_text(headers, header::AUTHORIZATION.as_str()).and_then(|value| {
+        let (scheme, rest) = value.split_once(' ')?;
+        if scheme.eq_ignore_ascii_case("basic") {
+            let pair = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
+            Some(pair.split_once(':')?.0.to_owned())
+        } else if scheme.eq_ignore_ascii_case("bearer") {
+            let payload = rest.trim().split('.').nth(1)?;
+            let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+            let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+            Some(claims.get("sub")?.as_str()?.to_owned())
+        } else {
+            None
+        }
+    });
+    let name = name.map(|name| printable(&name, WORDS)).filter(|name| !name.is_empty());
+    Actor { name }
+}
+
+/// The client's `User-Agent`, fit to be kept.
+pub(super) fn user_agent_of(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::USER_AGENT)?;
+    Some(printable(&String::from_utf8_lossy(value.as_bytes()), WORDS))
+}
+
+/// The media type of the body, and whether it is coded.
+pub(super) fn content_of(headers: &HeaderMap) -> (Option<MediaType>, Coding) {
+    let media_type = header_text(headers, header::CONTENT_TYPE.as_str());
+    let coding = header_text(headers, header::CONTENT_ENCODING.as_str());
+    let coding = match coding {
+        None => Coding::Identity,
+        Some(coding) if coding.eq_ignore_ascii_case("identity") => Coding::Identity,
+        Some(_) => Coding::Encoded,
+    };
+    (media_type.and_then(|m| m.parse().ok()), coding)
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+    use http::HeaderValue;
+
+    use super::super::budget::Budget;
+    use super::super::observe::Reader;
+    use super::*;
+
+    const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    fn exchange(action: Action, reference: &str) -> Exchange {
+        Exchange {
+            intent: IntentId::now(),
+            action,
+            registry: "r.example".to_owned(),
+            repository: "team/app".parse().unwrap(),
+            reference: reference.parse().unwrap(),
+            tags: Vec::new(),
+            media_type: Some(IMAGE.parse().unwrap()),
+            coding: Coding::Identity,
+            actor: Actor::default(),
+            request: Request::default(),
+            started_at: OffsetDateTime::UNIX_EPOCH,
+        }
+    }
+
+    fn seen(bytes: &[u8], named: Option<&Digest>) -> Observation {
+        let mut reader = Reader::new(named, bytes.len(), Budget::new(bytes.len()).share());
+        reader.update(bytes);
+        reader.finish()
+    }
+
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let line = |(name, value): &(&str, &str)| {
+            let name: HeaderName = name.parse().unwrap();
+            (name, HeaderValue::from_str(value).unwrap())
+        };
+        lines.iter().map(line).collect()
+    }
+
+    const MANIFEST: &[u8] = br#"{"config":{"mediaType":"application/vnd.oci.image.config.v1+json","size":10},"layers":[{"size":90}]}"#;
+
+    #[test]
+    fn a_push_by_tag_is_one_event_with_the_digest_of_the_bytes() {
+        let seen = seen(MANIFEST, None);
+        let answer = headers(&[("Docker-Content-Digest", seen.digest.as_str())]);
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let events = exchange(Action::Push, "1.0").events(Some(&seen), &answer, now);
+        let [event] = &events[..] else { panic!("{events:?}") };
+        assert_eq!(event.digest.as_ref(), Some(&seen.digest));
+        assert_eq!(event.integrity, Some(Integrity::Ok));
+        assert_eq!(event.kind, Some(Kind::Image));
+        assert_eq!(event.size, Some(MANIFEST.len() as u64));
+        assert_eq!(event.total_size, Some(MANIFEST.len() as u64 + 100));
+        assert_eq!(event.tag.as_ref().map(Tag::as_str), Some("1.0"));
+    }
+
+    #[test]
+    fn another_digest_in_the_answer_is_a_mismatch() {
+        let seen = seen(MANIFEST, None);
+        let other = Digest::sha256(b"other");
+        let answer = headers(&[("Docker-Content-Digest", other.as_str())]);
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let events = exchange(Action::Push, "1.0").events(Some(&seen), &answer, now);
+        assert_eq!(events[0].digest.as_ref(), Some(&seen.digest));
+        assert_eq!(events[0].integrity, Some(Integrity::Mismatch(other)));
+    }
+
+    #[test]
+    fn only_tags_the_registry_made_are_told() {
+        let seen = seen(MANIFEST, None);
+        let mut exchange = exchange(Action::Push, seen.digest.as_str());
+        exchange.tags = tags_of(Some("tag=a&tag=b&tag=a&x=1&tag=%2f"));
+        assert_eq!(exchange.tags.len(), 2);
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let none = exchange.events(Some(&seen), &headers(&[]), now);
+        assert_eq!(none.iter().map(|e| e.tag.clone()).collect::<Vec<_>>(), [None]);
+        let answer = headers(&[("OCI-Tag", "b, c")]);
+        let one = exchange.events(Some(&seen), &answer, now);
+        assert_eq!(one.len(), 1);
+        assert_eq!(one[0].tag.as_ref().map(Tag::as_str), Some("b"));
+    }
+
+    #[test]
+    fn a_coded_body_leaves_the_digest_to_the_registry() {
+        let seen = seen(MANIFEST, None);
+        let told = Digest::sha256(b"decoded");
+        let answer = headers(&[("Docker-Content-Digest", told.as_str())]);
+        let exchange = Exchange { coding: Coding::Encoded, ..exchange(Action::Push, "1.0") };
+        let events = exchange.events(Some(&seen), &answer, OffsetDateTime::UNIX_EPOCH);
+        assert_eq!(events[0].digest.as_ref(), Some(&told));
+        assert_eq!(events[0].digest_from, Some(DigestFrom::Response));
+        assert_eq!(events[0].size, None);
+    }
+
+    #[test]
+    fn a_delete_tells_what_was_asked_for() {
+        let digest = Digest::sha256(b"x");
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let by_digest = exchange(Action::Delete, digest.as_str()).events(None, &headers(&[]), now);
+        assert_eq!((by_digest[0].tag.clone(), by_digest[0].digest.clone()), (None, Some(digest)));
+        let by_tag = exchange(Action::Delete, "1.0").events(None, &headers(&[]), now);
+        assert_eq!((by_tag[0].digest.clone(), by_tag[0].tag.is_some()), (None, true));
+    }
+
+    #[test]
+    fn the_actor_is_read_and_the_secret_left() {
+        let basic = headers(&[("Authorization", "Basic Y2ktYm90OnNlY3JldA==")]);
+        assert_eq!(actor_of(&basic).name.as_deref(), Some("ci-bot"));
+        let jwt = format!("Bearer e30.{}.x", URL_SAFE_NO_PAD.encode(r#"{"sub":"rob\u0007ot"}"#));
+        assert_eq!(actor_of(&headers(&[("Authorization", &jwt)])).name.as_deref(), Some("robot"));
+        for none in ["Bearer opaque", "Basic !!", "Basic", "Negotiate x y"] {
+            assert_eq!(actor_of(&headers(&[("Authorization", none)])), Actor::default(), "{none}");
+        }
+    }
+
+    #[test]
+    fn only_success_is_an_event_and_only_refusal_is_none() {
+        for (status, verdict) in [
+            (200, Verdict::Applied),
+            (201, Verdict::Applied),
+            (202, Verdict::Applied),
+            (301, Verdict::NotApplied),
+            (307, Verdict::NotApplied),
+            (401, Verdict::NotApplied),
+            (500, Verdict::Unknown),
+            (503, Verdict::Unknown),
+        ] {
+            assert_eq!(Verdict::of(StatusCode::from_u16(status).unwrap()), verdict, "{status}");
+        }
+    }
+}

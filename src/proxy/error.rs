@@ -1,0 +1,140 @@
+use http::HeaderName;
+use http::Method;
+use http::StatusCode;
+
+use crate::connect;
+use crate::registry::Ambiguous;
+
+/// A request we do not pass on, because two readers could understand it differently.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    /// Rule H15.
+    #[error("the method {method} is not one a registry serves")]
+    Method {
+        /// The method asked for.
+        method: Method,
+    },
+    /// Rules of paths, 8.2.
+    #[error("{why}")]
+    Path {
+        /// What is ambiguous about it.
+        why: Ambiguous,
+    },
+    /// Rule H6.
+    #[error("the request must name exactly one Host")]
+    Host,
+    /// Rule H7.
+    #[error("the Host header and the target name different hosts")]
+    Authority,
+    /// Rule H8.
+    #[error("the Connection header may not name {header}")]
+    Connection {
+        /// The header that must reach the registry.
+        header: HeaderName,
+    },
+    /// Rule H10.
+    #[error("the only expectation served is 100-continue")]
+    Expectation,
+    /// Rule H13.
+    #[error("a {method} request must not have a body")]
+    Body {
+        /// The method of the request.
+        method: Method,
+    },
+}
+
+/// An exchange with the registry that brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection: the registry has seen nothing.
+    #[error("could not reach the registry")]
+    Connect {
+        /// Why.
+        source: connect::Error,
+    },
+    /// The connection broke, or what came back is not HTTP. The registry may have acted.
+    #[error("the registry gave no usable answer")]
+    Exchange {
+        /// Why.
+        source: hyper::Error,
+    },
+    /// The head of the answer did not come in time. The registry may still be acting.
+    #[error("the registry did not answer in time")]
+    Deadline,
+    /// An answer of 101: nothing here is ever upgraded.
+    #[error("the registry wanted to switch protocols")]
+    Upgrade,
+    /// The client went away, or its body broke off, before the registry had the whole request.
+    #[error("the client left before its request was complete")]
+    Incomplete,
+    /// The event cannot be kept and `outbox.on_failure` is `reject`.
+    #[error("the event of this push could not be kept, so the push is not accepted")]
+    Outbox,
+}
+
+impl Refused {
+    /// The status to refuse with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+
+    /// The code in the registry's error shape (OCI distribution specification, "Error Codes").
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Path { .. } => "NAME_INVALID",
+            _ => "UNSUPPORTED",
+        }
+    }
+
+    /// The rule, for the counter.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Method { .. } => "method",
+            Self::Path { .. } => "path",
+            Self::Host => "host",
+            Self::Authority => "authority",
+            Self::Connection { .. } => "connection",
+            Self::Expectation => "expectation",
+            Self::Body { .. } => "body",
+        }
+    }
+}
+
+impl Error {
+    /// The status the client gets.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Connect { .. } | Self::Exchange { .. } | Self::Upgrade => StatusCode::BAD_GATEWAY,
+            Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
+            Self::Incomplete => StatusCode::BAD_REQUEST,
+            Self::Outbox => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The word for the counter.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Connect { .. } => "connect",
+            Self::Exchange { .. } => "exchange",
+            Self::Deadline => "deadline",
+            Self::Upgrade => "upgrade",
+            Self::Incomplete => "incomplete",
+            Self::Outbox => "outbox",
+        }
+    }
+
+    /// Whether the registry may have acted on the request although nobody saw its answer.
+    #[must_use]
+    pub fn may_have_applied(&self) -> bool {
+        matches!(self, Self::Exchange { .. } | Self::Deadline | Self::Upgrade)
+    }
+}

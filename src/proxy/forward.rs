@@ -1,0 +1,175 @@
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::Response;
+use http::Uri;
+use http::Version;
+use http::header;
+use http::request::Parts;
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::time::sleep;
+use tokio::time::timeout;
+
+use crate::body::collect_capped;
+
+use super::Inner;
+use super::error::Error;
+use super::headers;
+use super::headers::Client;
+use super::stream::RequestBody;
+use super::stream::ResponseBody;
+use super::stream::Streaming;
+use super::upstream::Failed;
+use super::upstream::Lease;
+use super::upstream::Session;
+use super::upstream::Share;
+
+/// How much of an early answer's body is passed on: far more than any error document.
+const EARLY_BODY: usize = 1 << 20;
+
+/// The head of a client's request, made ready for the registry.
+pub(super) struct Head {
+    pub(super) method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    pub(super) client: Client,
+    /// The host the client asked for.
+    asked: String,
+}
+
+impl Head {
+    pub(super) fn of(parts: &Parts, client: Client, registry: &str) -> Self {
+        let asked = headers::authority(parts, registry).to_owned();
+        Self {
+            method: parts.method.clone(),
+            uri: origin_form(&parts.uri),
+            headers: headers::to_upstream(parts, &client, &asked),
+            client,
+            asked,
+        }
+    }
+
+    /// The request to send: the client's own target and headers, framed by the body we really have.
+    pub(super) fn request(&self, body: RequestBody) -> Request<RequestBody> {
+        let mut headers = self.headers.clone();
+        let bodied = matches!(self.method, Method::PUT | Method::POST | Method::PATCH);
+        if let Some(length) = body.size_hint().exact().filter(|n| *n > 0 || bodied) {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = self.uri.clone();
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = headers;
+        request
+    }
+
+    fn repeatable(&self) -> bool {
+        matches!(self.method, Method::GET | Method::HEAD | Method::OPTIONS)
+    }
+}
+
+impl Inner {
+    /// Passes on a request that makes no event, streaming both ways.
+    pub(super) async fn forward(
+        &self,
+        head: &Head,
+        body: Incoming,
+        session: &Session,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let deadline = self.config.limits.answer;
+        if body.is_end_stream() {
+            let answered = async {
+                let send =
+                    || self.upstream.send(session, Share::Any, head.request(RequestBody::Empty));
+                match send().await {
+                    Err(Failed { stale: true, .. }) if head.repeatable() => send().await,
+                    sent => sent,
+                }
+            };
+            let sent = timeout(deadline, answered).await.map_err(|_| Error::Deadline)?;
+            let (response, lease) = sent.map_err(|failed| failed.error)?;
+            return Ok(self.relay(response, lease, head));
+        }
+        let (body, all_sent) = Streaming::new(body, self.config.limits.body_idle);
+        let request = head.request(RequestBody::Streaming(body));
+        let send = self.upstream.send(session, Share::Own, request);
+        // An upload takes as long as it takes; the registry's time begins when it has all of it.
+        let late = async {
+            if all_sent.await.is_err() {
+                // The body was dropped before its end: the exchange itself tells why.
+                std::future::pending::<()>().await;
+            }
+            sleep(deadline).await;
+        };
+        // Either may be dropped here: the request is over then.
+        let (response, lease) = tokio::select! {
+            sent = send => sent.map_err(|failed| failed.error.blaming_the_client())?,
+            () = late => return Err(Error::Deadline),
+        };
+        Ok(self.relay(response, lease, head))
+    }
+
+    /// The registry's answer as the client gets it.
+    pub(super) fn relay(
+        &self,
+        response: Response<Incoming>,
+        lease: Lease,
+        head: &Head,
+    ) -> Response<ResponseBody> {
+        let (mut parts, body) = response.into_parts();
+        let upstream = self.config.upstream_authority.as_deref();
+        headers::to_client(&mut parts.headers, upstream, &head.asked, &head.client);
+        // What the registry speaks to us says nothing about what we speak to the client.
+        parts.version = Version::default();
+        Response::from_parts(parts, ResponseBody::upstream(body, self.idle(), lease))
+    }
+
+    /// An answer that came while the last frame of a manifest was still held: a refusal. It is read while
+    /// the request is still whole, because breaking that off breaks the answer off too.
+    pub(super) async fn relay_early(
+        &self,
+        response: Response<Incoming>,
+        head: &Head,
+    ) -> Result<Response<ResponseBody>, Error> {
+        let (mut parts, body) = response.into_parts();
+        let read = timeout(self.idle(), collect_capped(body, EARLY_BODY)).await;
+        let body = read
+            .map_err(|_| Error::Deadline)?
+            .map_err(|source| Error::Exchange { source })?
+            .into_bytes();
+        let upstream = self.config.upstream_authority.as_deref();
+        headers::to_client(&mut parts.headers, upstream, &head.asked, &head.client);
+        parts.version = Version::default();
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        // The rest of the request is not read (H17).
+        parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        Ok(Response::from_parts(parts, ResponseBody::whole(body)))
+    }
+
+    pub(super) fn idle(&self) -> Duration {
+        self.config.limits.body_idle
+    }
+}
+
+impl Error {
+    /// A request that broke off because its body did is the client's doing, not the registry's.
+    pub(super) fn blaming_the_client(self) -> Self {
+        match self {
+            Self::Exchange { source } if source.is_user() => Self::Incomplete,
+            other => other,
+        }
+    }
+}
+
+/// The target without scheme and host; path and query byte for byte.
+fn origin_form(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(target) if uri.authority().is_some() => Uri::from(target.clone()),
+        _ => uri.clone(),
+    }
+}

@@ -1,0 +1,421 @@
+//! Which headers pass, which are ours to set, and which a client may not choose. Pure.
+//!
+//! Rule numbers are those of the framing and header tables: H6 to H15 for what is refused or dropped,
+//! RFC 9110 §7.6 for what belongs to one hop only.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::Method;
+use http::Uri;
+use http::Version;
+use http::header;
+use http::request::Parts;
+
+use crate::listener::Peer;
+use crate::listener::Transport;
+
+use super::error::Refused;
+
+/// Headers that belong to one hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Headers by which a proxy in front would speak; from anybody else they are lies.
+const FORWARDING: [&str; 9] = [
+    "forwarded",
+    "x-real-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-jfrog-override-base-url",
+    "x-artifactory-override-base-url",
+];
+
+/// Headers that `Connection` may not take away from the registry (CVE-2022-31813, CVE-2021-33197).
+const PROTECTED: [HeaderName; 6] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::RANGE,
+    header::CONTENT_RANGE,
+];
+
+pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Who is on the other side, and whether its word about the client counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Client {
+    /// The client's address, behind trusted proxies if there are any.
+    pub(super) address: Option<IpAddr>,
+    /// The peer's own address.
+    pub(super) peer: Option<IpAddr>,
+    pub(super) trust: Trust,
+    pub(super) transport: Transport,
+}
+
+/// Whether the peer is one of `trusted_proxies`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    Stranger,
+    Proxy,
+}
+
+/// A range of addresses, `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// Any address of the range.
+    pub address: IpAddr,
+    /// How many leading bits count.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// Whether the address is in the range.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let (own, other, width) = match (self.address, address) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                (u128::from(own.to_bits()), u128::from(other.to_bits()), 32)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => (own.to_bits(), other.to_bits(), 128),
+            _ => return false,
+        };
+        let ignored = u32::from(width - self.prefix.min(width));
+        own.checked_shr(ignored) == other.checked_shr(ignored)
+    }
+}
+
+impl Client {
+    /// Reads who the client is from the connection and, behind a trusted proxy, from its header.
+    pub(super) fn of(peer: &Peer, trusted: &[Network], headers: &HeaderMap) -> Self {
+        let trusts = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+        let trust = match peer.address {
+            Some(address) if trusts(address) => Trust::Proxy,
+            _ => Trust::Stranger,
+        };
+        let mut address = peer.address;
+        if trust == Trust::Proxy {
+            // Each proxy appends the peer it saw: from the right, the first that is no proxy of ours
+            // is the client, and everything to the left of it is the client's own invention.
+            let lines = headers.get_all(X_FORWARDED_FOR).into_iter().rev();
+            let hops = lines
+                .filter_map(|line| line.to_str().ok())
+                .flat_map(|line| line.rsplit(','))
+                .map_while(|hop| hop.trim().parse::<IpAddr>().ok());
+            for hop in hops {
+                address = Some(hop.to_canonical());
+                if !trusts(hop.to_canonical()) {
+                    break;
+                }
+            }
+        }
+        Self { address, peer: peer.address, trust, transport: peer.transport }
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.transport {
+            Transport::Plain => "http",
+            Transport::Tls => "https",
+        }
+    }
+}
+
+/// Refuses what two readers could understand differently.
+pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
+    const METHODS: [Method; 7] = [
+        Method::GET,
+        Method::HEAD,
+        Method::PUT,
+        Method::POST,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+    ];
+    if !METHODS.contains(&parts.method) {
+        return Err(Refused::Method { method: parts.method.clone() });
+    }
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let named = host.is_some() || parts.uri.authority().is_some();
+    if more.is_some() || (!named && parts.version >= Version::HTTP_11) {
+        return Err(Refused::Host);
+    }
+    if let (Some(host), Some(authority)) = (host, parts.uri.authority())
+        && !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+    {
+        return Err(Refused::Authority);
+    }
+    for header in connection_names(&parts.headers) {
+        let name = header.as_str();
+        let forwarding = FORWARDING.contains(&name) || name.starts_with("x-forwarded-");
+        if PROTECTED.contains(&header) || forwarding {
+            return Err(Refused::Connection { header });
+        }
+    }
+    let expectations = parts.headers.get_all(header::EXPECT);
+    if expectations.iter().any(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Refused::Expectation);
+    }
+    Ok(())
+}
+
+/// The host the client asked for: what the registry should believe itself to be called.
+pub(super) fn authority<'a>(parts: &'a Parts, registry: &'a str) -> &'a str {
+    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    parts.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or(registry)
+}
+
+/// The headers of the request we make of a client's request.
+pub(super) fn to_upstream(parts: &Parts, client: &Client, authority: &str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
+    let named = connection_names(&parts.headers);
+    for (name, value) in &parts.headers {
+        let passes = !HOP_BY_HOP.contains(name)
+            && !named.contains(name)
+            && !matches!(*name, header::HOST | header::EXPECT | header::CONTENT_LENGTH)
+            && !may_not_choose(name, client.trust);
+        if passes {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    if let Ok(host) = HeaderValue::from_str(authority) {
+        if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_HOST) {
+            headers.insert(X_FORWARDED_HOST, host.clone());
+        }
+        headers.insert(header::HOST, host);
+    }
+    if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+    }
+    if let Some(peer) = client.peer.and_then(|p| HeaderValue::from_str(&p.to_string()).ok()) {
+        headers.append(X_FORWARDED_FOR, peer);
+    }
+    headers
+}
+
+/// Makes the registry's headers fit for the client: this hop's are dropped, and a `Location` that names
+/// the registry by the address we reach it at becomes one the client can reach.
+pub(super) fn to_client(
+    headers: &mut HeaderMap,
+    upstream: Option<&str>,
+    asked: &str,
+    client: &Client,
+) {
+    for name in connection_names(headers) {
+        if !PROTECTED.contains(&name) {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+    let location = headers.get(header::LOCATION).and_then(|l| l.to_str().ok());
+    let usable = location.and_then(|l| usable_location(l, upstream, asked, client.scheme()));
+    if let Some(value) = usable.and_then(|l| HeaderValue::from_str(&l).ok()) {
+        headers.insert(header::LOCATION, value);
+    }
+}
+
+/// The location with our scheme and host, if it names the registry itself; path and query stay byte for
+/// byte, because they carry the registry's own signed state.
+///
+/// The registry itself is the authority we connect to, and the one the client asked for: that one we
+/// handed on as `Host`, and a registry that overlooks `X-Forwarded-Proto` answers it with `http`.
+fn usable_location(
+    location: &str,
+    upstream: Option<&str>,
+    asked: &str,
+    scheme: &str,
+) -> Option<String> {
+    let uri: Uri = location.parse().ok()?;
+    let authority = uri.authority()?.as_str();
+    let own = upstream.is_some_and(|upstream| same_host(authority, upstream, uri.scheme_str()))
+        || authority.eq_ignore_ascii_case(asked);
+    if !own {
+        return None;
+    }
+    let rest = location.split_once("://")?.1;
+    let path = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    let usable = format!("{scheme}://{asked}{path}");
+    (usable != location).then_some(usable)
+}
+
+/// Whether two authorities are one, with the scheme's own port as good as none.
+fn same_host(a: &str, b: &str, scheme: Option<&str>) -> bool {
+    let port = if scheme == Some("https") { ":443" } else { ":80" };
+    let bare = |text: &'_ str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
+    bare(a) == bare(b)
+}
+
+fn may_not_choose(name: &HeaderName, trust: Trust) -> bool {
+    let name = name.as_str();
+    // Some servers read `X_Forwarded_For` as `X-Forwarded-For` (H14); `Proxy` became an environment
+    // variable in CGI (CVE-2016-5385).
+    if name.contains('_') || name == "proxy" || name.starts_with("proxy-") {
+        return true;
+    }
+    trust == Trust::Stranger && (FORWARDING.contains(&name) || name.starts_with("x-forwarded-"))
+}
+
+/// The headers that all `Connection` lines together name.
+fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
+    headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn parts(request: http::request::Builder) -> Parts {
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn request(headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().uri("/v2/").header("Host", "r.example:5443");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        parts(request)
+    }
+
+    fn stranger() -> Client {
+        let address = Some("192.0.2.9".parse().unwrap());
+        Client { address, peer: address, trust: Trust::Stranger, transport: Transport::Tls }
+    }
+
+    #[test]
+    fn what_two_readers_could_understand_differently_is_refused() {
+        assert!(check(&request(&[])).is_ok());
+        assert!(check(&request(&[("Connection", "keep-alive, x-own")])).is_ok());
+        assert!(check(&request(&[("Expect", "100-Continue")])).is_ok());
+        assert!(matches!(check(&request(&[("Host", "r.example:5443")])), Err(Refused::Host)));
+        assert!(matches!(check(&parts(Request::builder().uri("/"))), Err(Refused::Host)));
+        let other = parts(Request::builder().uri("http://b/").header("Host", "a"));
+        assert!(matches!(check(&other), Err(Refused::Authority)));
+        let same = parts(Request::builder().uri("http://A/").header("Host", "a"));
+        assert!(check(&same).is_ok());
+        for name in ["Host", "authorization", "Content-Length", "X-Forwarded-For", "forwarded"] {
+            let named = request(&[("Connection", "close"), ("Connection", name)]);
+            assert!(matches!(check(&named), Err(Refused::Connection { .. })), "{name}");
+        }
+        let expecting = check(&request(&[("Expect", "y 100-continue")]));
+        assert!(matches!(expecting, Err(Refused::Expectation)));
+        let connect = parts(Request::builder().method("CONNECT").uri("a:1"));
+        assert!(matches!(check(&connect), Err(Refused::Method { .. })));
+    }
+
+    #[test]
+    fn this_hops_headers_and_lies_do_not_reach_the_registry() {
+        let request = request(&[
+            ("Connection", "keep-alive, x-own"),
+            ("X-Own", "1"),
+            ("Keep-Alive", "5"),
+            ("TE", "trailers"),
+            ("Upgrade", "h2c"),
+            ("X-Forwarded-For", "10.0.0.1"),
+            ("X-Forwarded-Host", "evil.example"),
+            ("X_Forwarded_For", "10.0.0.1"),
+            ("X-HTTP-Method-Override", "PUT"),
+            ("Proxy-Authorization", "x"),
+            ("Accept", "a"),
+            ("Authorization", "Basic x"),
+        ]);
+        let headers = to_upstream(&request, &stranger(), "r.example:5443");
+        let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        let expected = [
+            "accept",
+            "authorization",
+            "host",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ];
+        assert_eq!(names, expected);
+        assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.9");
+        assert_eq!(headers[X_FORWARDED_HOST], "r.example:5443");
+        assert_eq!(headers[X_FORWARDED_PROTO], "https");
+    }
+
+    #[test]
+    fn behind_a_trusted_proxy_its_word_counts() {
+        let trusted = [Network { address: "10.0.0.0".parse().unwrap(), prefix: 8 }];
+        let peer = Peer { address: Some("10.1.1.1".parse().unwrap()), transport: Transport::Tls };
+        let headers = request(&[
+            ("X-Forwarded-For", "1.1.1.1, 203.0.113.7"),
+            ("X-Forwarded-For", "10.2.2.2"),
+        ]);
+        let client = Client::of(&peer, &trusted, &headers.headers);
+        assert_eq!(client.address, Some("203.0.113.7".parse().unwrap()));
+        let sent = to_upstream(&headers, &client, "r");
+        let lines: Vec<_> = sent.get_all(X_FORWARDED_FOR).iter().collect();
+        assert_eq!(lines, ["1.1.1.1, 203.0.113.7", "10.2.2.2", "10.1.1.1"]);
+        let far = Peer { address: Some("11.1.1.1".parse().unwrap()), transport: Transport::Tls };
+        let client = Client::of(&far, &trusted, &headers.headers);
+        assert_eq!((client.address, client.trust), (far.address, Trust::Stranger));
+    }
+
+    #[test]
+    fn networks_contain_what_their_prefix_says() {
+        for (network, prefix, address, expected) in [
+            ("10.0.0.0", 8, "10.255.0.1", true),
+            ("10.0.0.0", 8, "11.0.0.0", false),
+            ("0.0.0.0", 0, "8.8.8.8", true),
+            ("::", 0, "2001:db8::1", true),
+            ("192.0.2.1", 32, "192.0.2.1", true),
+            ("fd00::", 8, "fd12::1", true),
+            ("fd00::", 8, "fe80::1", false),
+            ("10.0.0.0", 8, "::1", false),
+        ] {
+            let network = Network { address: network.parse().unwrap(), prefix };
+            assert_eq!(
+                network.contains(address.parse().unwrap()),
+                expected,
+                "{network:?} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_location_is_rewritten_only_when_it_is_the_registrys_own() {
+        let upstream = Some("127.0.0.1:5000");
+        for (location, expected) in [
+            ("/v2/a/blobs/uploads/1?_state=x", None),
+            ("http://127.0.0.1:5000/v2/a?_state=a%2Fb", Some("https://r:5443/v2/a?_state=a%2Fb")),
+            ("http://127.0.0.1:5000", Some("https://r:5443")),
+            ("http://r:5443/v2/a", Some("https://r:5443/v2/a")),
+            ("https://r:5443/v2/a", None),
+            ("https://storage.example/b?X-Amz=1", None),
+            ("http://127.0.0.1:5001/v2/", None),
+        ] {
+            let found = usable_location(location, upstream, "r:5443", "https");
+            assert_eq!(found.as_deref(), expected, "{location}");
+        }
+        let found = usable_location("http://reg/v2/", Some("reg:80"), "r", "https");
+        assert_eq!(found.as_deref(), Some("https://r/v2/"));
+    }
+}

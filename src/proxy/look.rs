@@ -1,0 +1,95 @@
+use std::str::FromStr as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::Method;
+use http::Request;
+use http::StatusCode;
+use http::header;
+
+use crate::outbox::Before;
+use crate::registry::Digest;
+use crate::registry::MediaType;
+use crate::registry::RepositoryName;
+use crate::registry::Tag;
+use crate::secret::Secret;
+
+use super::stream::RequestBody;
+use super::upstream::Session;
+use super::upstream::Share;
+use super::upstream::Upstream;
+
+/// The account for our own looks. Never the client's: its credentials were lent for its own request.
+#[derive(Debug, Clone)]
+pub struct Account {
+    /// A user that may read.
+    pub username: String,
+    /// Its password.
+    pub password: Secret,
+}
+
+/// Our own read-only questions to the registry.
+#[derive(Debug, Clone)]
+pub(super) struct Look {
+    upstream: Upstream,
+    headers: HeaderMap,
+}
+
+/// The name we look under; a registry's notification of such a pull is our own echo (rule S6).
+pub const USER_AGENT: &str = concat!("pushbell/", env!("CARGO_PKG_VERSION"), " (look)");
+
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
+impl Look {
+    pub(super) fn new(upstream: Upstream, host: Option<&str>, account: Option<&Account>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        for media_type in MediaType::MANIFESTS {
+            headers.append(header::ACCEPT, HeaderValue::from_static(media_type));
+        }
+        if let Some(host) = host.and_then(|h| HeaderValue::from_str(h).ok()) {
+            headers.insert(header::HOST, host);
+        }
+        if let Some(Account { username, password }) = account {
+            let mut pair = username.clone().into_bytes();
+            pair.push(b':');
+            pair.extend_from_slice(password.expose());
+            let value = format!("Basic {}", STANDARD.encode(pair));
+            if let Ok(mut value) = HeaderValue::from_str(&value) {
+                value.set_sensitive(true);
+                headers.insert(header::AUTHORIZATION, value);
+            }
+        }
+        Self { upstream, headers }
+    }
+
+    /// What the tag names now. It has no deadline of its own.
+    pub(super) async fn at_tag(&self, repository: &RepositoryName, tag: &Tag) -> Before {
+        let path = format!("/v2/{repository}/manifests/{tag}");
+        let mut request = Request::new(RequestBody::Empty);
+        *request.method_mut() = Method::HEAD;
+        *request.headers_mut() = self.headers.clone();
+        match path.parse() {
+            Ok(uri) => *request.uri_mut() = uri,
+            Err(_) => return Before::Unknown,
+        }
+        let sent = self.upstream.send(&Session::default(), Share::Any, request).await;
+        let Ok((response, lease)) = sent else {
+            return Before::Unknown;
+        };
+        let answer = match response.status() {
+            StatusCode::OK => response
+                .headers()
+                .get(CONTENT_DIGEST)
+                .and_then(|digest| Digest::from_str(digest.to_str().ok()?).ok())
+                .map_or(Before::Unknown, Before::Was),
+            StatusCode::NOT_FOUND => Before::Absent,
+            _ => Before::Unknown,
+        };
+        // The answer to a HEAD has no body, so the connection is free.
+        lease.give_back();
+        answer
+    }
+}

@@ -1,0 +1,135 @@
+use http::StatusCode;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::histogram::exponential_buckets;
+use prometheus_client::registry::Registry;
+
+use crate::event::Action;
+
+use super::error::Error;
+use super::error::Refused;
+
+/// Counters of the way to the registry. No label ever holds a repository, tag, actor or address.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    requests: Family<Answered, Counter>,
+    refused: Family<Rule, Counter>,
+    failed: Family<Reason, Counter>,
+    events: Family<Observed, Counter>,
+    pub(super) mismatches: Counter,
+    pub(super) unsettled: Counter,
+    pub(super) unkept: Counter,
+    pub(super) waiting: Gauge,
+    pub(super) added: Histogram,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    method: &'static str,
+    status: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rule {
+    rule: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Observed {
+    action: &'static str,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            requests: Family::default(),
+            refused: Family::default(),
+            failed: Family::default(),
+            events: Family::default(),
+            mismatches: Counter::default(),
+            unsettled: Counter::default(),
+            unkept: Counter::default(),
+            waiting: Gauge::default(),
+            added: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
+        }
+    }
+}
+
+impl Metrics {
+    /// Names them on the metrics page.
+    pub fn register(&self, registry: &mut Registry) {
+        let part = registry.sub_registry_with_prefix("pushbell_proxy");
+        part.register("requests", "Answers given to clients", self.requests.clone());
+        part.register(
+            "requests_refused",
+            "Requests not passed on because they could be understood in two ways, by rule",
+            self.refused.clone(),
+        );
+        part.register(
+            "upstream_failures",
+            "Exchanges with the registry that brought no answer, by reason",
+            self.failed.clone(),
+        );
+        part.register("events", "Events observed, by action", self.events.clone());
+        part.register(
+            "digest_mismatches",
+            "Pushes whose digest the registry gave differently",
+            self.mismatches.clone(),
+        );
+        part.register(
+            "unsettled",
+            "Pushes and deletes of which nobody knows yet whether the registry applied them",
+            self.unsettled.clone(),
+        );
+        part.register(
+            "events_unkept",
+            "Events that no durable place could be found for and that are gone",
+            self.unkept.clone(),
+        );
+        part.register(
+            "events_in_memory",
+            "Events that wait in memory because the outbox takes none",
+            self.waiting.clone(),
+        );
+        part.register(
+            "record_seconds",
+            "What making an event durable added to a push",
+            self.added.clone(),
+        );
+    }
+
+    pub(super) fn answered(&self, method: &http::Method, status: StatusCode) {
+        // Only methods we serve get here by their own name, so a stranger cannot make up labels.
+        let method = match method.as_str() {
+            "GET" => "GET",
+            "HEAD" => "HEAD",
+            "PUT" => "PUT",
+            "POST" => "POST",
+            "PATCH" => "PATCH",
+            "DELETE" => "DELETE",
+            "OPTIONS" => "OPTIONS",
+            _ => "other",
+        };
+        self.requests.get_or_create(&Answered { method, status: status.as_str().to_owned() }).inc();
+    }
+
+    pub(super) fn refused(&self, refused: &Refused) {
+        self.refused.get_or_create(&Rule { rule: refused.rule() }).inc();
+    }
+
+    pub(super) fn failed(&self, error: &Error) {
+        self.failed.get_or_create(&Reason { reason: error.reason() }).inc();
+    }
+
+    pub(super) fn event(&self, action: Action) {
+        self.events.get_or_create(&Observed { action: action.as_str() }).inc();
+    }
+}
