@@ -1,1 +1,19 @@
+//! Pushbell from outside: the real binary, a real registry, real clients and a real receiver.
+//!
+//! `make test` installs what these tests need. Each file is one behaviour, each test one sentence that
+//! must be true. Nothing here knows what is inside the binary.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod support;
+
+mod admin;
+mod clients;
+mod deliver;
+mod dialects;
+mod drain;
+mod events;
+mod options;
+mod push;
+mod recover;
+mod tools;
+mod trust;

@@ -1,0 +1,172 @@
+//! Each dialect is complete, to the letter, for the receivers that read it.
+
+use serde_json::Value;
+use serde_json::json;
+
+use crate::support::Image;
+use crate::support::Index;
+use crate::support::Request;
+use crate::support::Stage;
+
+/// Pushes one image and yields the one webhook it becomes.
+fn webhook(endpoint: &str) -> (Stage, Image, Request) {
+    let stage = Stage::with_endpoint(endpoint);
+    let image = Image::new(&stage.work, "dialect");
+    let curl = stage.curl().with(&["--user-agent", "builder/7.1", "--user", "ci-bot:anything"]);
+    assert_eq!(curl.push("team/app", "1.4.2", &image).status, 201);
+    let request = stage.receiver.wait_for(1).remove(0);
+    plain_integers(&request);
+    (stage, image, request)
+}
+
+/// Strict receivers take no fraction and no exponent, and no number in quotes where they want one.
+#[track_caller]
+fn plain_integers(request: &Request) {
+    fn check(value: &Value) {
+        match value {
+            Value::Number(number) => assert!(number.is_i64(), "{number} is no plain integer"),
+            Value::Array(values) => values.iter().for_each(check),
+            Value::Object(map) => map.values().for_each(check),
+            _ => {}
+        }
+    }
+    check(&request.json());
+    assert!(request.body.len() < 1 << 20, "some receivers stop reading at 1 MiB");
+}
+
+#[track_caller]
+fn integer(value: &Value) -> i64 {
+    value.as_i64().unwrap_or_else(|| panic!("{value} is no integer"))
+}
+
+fn below(preset: &str) -> String {
+    format!("preset: {preset}\n")
+}
+
+#[test]
+fn the_build_service_gets_docker_notifications() {
+    let (_stage, image, request) = webhook(&below("build-service-docker"));
+    assert_eq!(request.path, "/hook/v1/docker/notification");
+    assert_eq!(
+        request.header("content-type"),
+        Some("application/vnd.docker.distribution.events.v1+json")
+    );
+    let events = request.json()["events"].as_array().unwrap().clone();
+    let [event] = &events[..] else { panic!("one event to an envelope: {events:?}") };
+    assert_eq!(event["action"], "push");
+    for field in ["id", "timestamp"] {
+        assert!(event[field].as_str().is_some_and(|text| !text.is_empty()), "{field}");
+    }
+    let target = &event["target"];
+    assert_eq!(target["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(target["digest"], image.digest());
+    assert_eq!(target["repository"], "team/app");
+    assert_eq!(target["tag"], "1.4.2");
+    assert_eq!(integer(&target["size"]), i64::try_from(image.manifest.len()).unwrap());
+    assert_eq!(target["length"], target["size"]);
+    let url = format!("https://registry.example.com/v2/team/app/manifests/{}", image.digest());
+    assert_eq!(target["url"], url);
+    let asked = &event["request"];
+    assert_eq!(asked["host"], "registry.example.com");
+    assert_eq!(asked["method"], "PUT");
+    assert_eq!(asked["useragent"], "builder/7.1");
+    assert!(asked["id"].as_str().is_some_and(|id| !id.is_empty()));
+    assert!(asked["addr"].as_str().is_some_and(|address| !address.is_empty()));
+    assert_eq!(event["actor"]["name"], "ci-bot");
+    assert!(event["source"].is_object());
+}
+
+#[test]
+fn the_build_service_gets_docker_hub_webhooks() {
+    let (_stage, _image, request) = webhook(&below("build-service-docker-hub"));
+    assert_eq!(request.path, "/hook/v1/docker/webhook");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let body = request.json();
+    let pushed = &body["push_data"];
+    assert_eq!(pushed["tag"], "1.4.2");
+    assert_eq!(pushed["pusher"], "ci-bot");
+    assert!(pushed["images"].is_array());
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    assert!((now - 600..=now + 1).contains(&integer(&pushed["pushed_at"])), "seconds");
+    let repository = &body["repository"];
+    assert_eq!(repository["name"], "app");
+    assert_eq!(repository["namespace"], "team");
+    assert_eq!(repository["owner"], "team");
+    assert_eq!(repository["status"], "Active");
+    let name = repository["repo_name"].as_str().unwrap();
+    assert!(["team/app", "registry.example.com/team/app"].contains(&name), "{name}");
+    assert!(repository["repo_url"].as_str().unwrap().starts_with("https://registry.example.com"));
+    for field in ["star_count", "comment_count", "date_created"] {
+        integer(&repository[field]);
+    }
+    for field in ["is_official", "is_private", "is_trusted"] {
+        assert!(repository[field].is_boolean(), "{field}");
+    }
+    for field in ["description", "full_description", "dockerfile"] {
+        assert!(repository[field].is_string(), "{field}");
+    }
+}
+
+#[test]
+fn the_build_service_gets_artifactory_webhooks() {
+    let (_stage, image, request) = webhook(&below("build-service-artifactory"));
+    assert_eq!(request.path, "/hook/v1/artifactory/webhook");
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    let webhook = request.json()["artifactory"]["webhook"].clone();
+    assert_eq!(webhook["event"], "docker.tagCreated");
+    assert_eq!(webhook["data"]["docker"], json!({"tag": "1.4.2", "image": "team/app"}));
+    let item = &webhook["data"]["event"];
+    assert_eq!(item["name"], "manifest.json");
+    assert_eq!(item["relPath"], "team/app/1.4.2/manifest.json");
+    assert_eq!(item["folder"], false);
+    assert!(item["repoKey"].as_str().is_some_and(|key| !key.is_empty()));
+    assert_eq!(item["createdBy"], "ci-bot");
+    assert_eq!(item["modifiedBy"], "ci-bot");
+    let now = time::OffsetDateTime::now_utc().unix_timestamp() * 1000;
+    for field in ["created", "lastModified"] {
+        let at = integer(&item[field]);
+        assert!((now - 600_000..=now + 1000).contains(&at), "{field} {at}: milliseconds");
+    }
+    assert_eq!(integer(&item["size"]), i64::try_from(image.manifest.len()).unwrap());
+}
+
+#[test]
+fn a_preset_completes_a_bare_host_and_keeps_a_whole_path() {
+    for (path, expected) in [
+        ("", "/v1/docker/notification"),
+        ("/", "/v1/docker/notification"),
+        ("/v1/docker/notification", "/v1/docker/notification"),
+    ] {
+        let work = crate::support::Workdir::new();
+        let registry = crate::support::Registry::start(&work);
+        let pki = crate::support::Pki::new(&work, "receiver-pki");
+        let receiver = crate::support::Receiver::start(&pki, crate::support::Asks::Nothing);
+        let url = receiver.url(path);
+        let yaml = Stage::file(&work, &registry, &pki, &url, &below("build-service-docker"));
+        let sidecar = crate::support::Sidecar::with_file(&work, &yaml);
+        let image = Image::new(&work, "preset");
+        let curl = crate::support::Curl::through(&work, &sidecar);
+        assert_eq!(curl.push("team/app", "1.0", &image).status, 201);
+        assert_eq!(receiver.wait_for(1)[0].path, expected, "{path:?}");
+    }
+}
+
+#[test]
+fn every_dialect_tells_one_tag_in_one_post() {
+    for dialect in ["distribution", "docker-hub", "artifactory-plugin", "native"] {
+        let stage = Stage::with_endpoint(&format!("dialect: {dialect}\n"));
+        let index = Index::new(&stage.work, dialect);
+        let curl = stage.curl();
+        for tag in ["1.0", "latest"] {
+            assert_eq!(curl.push_index("team/app", tag, &index).status, 201);
+        }
+        let requests = stage.receiver.wait_for(2);
+        let bodies: Vec<_> =
+            requests.iter().map(|r| String::from_utf8_lossy(&r.body).into_owned()).collect();
+        assert_eq!(bodies.len(), 2, "{dialect}: {bodies:?}");
+        for tag in ["\"1.0\"", "\"latest\""] {
+            let naming = bodies.iter().filter(|body| body.contains(tag)).count();
+            assert_eq!(naming, 1, "{dialect}: {tag} in {bodies:?}");
+        }
+    }
+}

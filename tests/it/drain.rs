@@ -1,0 +1,127 @@
+//! Stopping in the middle of anything loses nothing.
+
+use std::net::TcpStream;
+
+use crate::support::Answer;
+use crate::support::Image;
+use crate::support::Raw;
+use crate::support::Stage;
+use crate::support::sha256;
+use crate::support::until;
+
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Waits until no connection is accepted any more.
+fn closed(stage: &Stage) {
+    let address = stage.sidecar.address("registry");
+    until("the listener to close", || TcpStream::connect(address).err().map(drop));
+}
+
+/// Begins to upload a blob and stops halfway. Yields the connection and the other half.
+fn half_an_upload(stage: &Stage) -> (Raw, Vec<u8>) {
+    let blob = vec![b'x'; 1 << 20];
+    let begun = stage.curl().call("/v2/team/app/blobs/uploads/", &["--request", "POST"]);
+    let location = begun.header("location").unwrap();
+    let target = location.trim_start_matches(stage.sidecar.url("").as_str());
+    let mut raw = Raw::connect(&stage.sidecar);
+    raw.send(format!(
+        "PUT {target}&digest={} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream\r\n\
+         Content-Length: {}\r\n\r\n",
+        sha256(&blob),
+        stage.sidecar.host(),
+        blob.len()
+    ));
+    let (first, rest) = blob.split_at(blob.len() / 2);
+    raw.send(first);
+    (raw, rest.to_vec())
+}
+
+#[test]
+fn an_upload_in_flight_is_finished_before_we_go() {
+    let mut stage = Stage::open();
+    let (mut raw, rest) = half_an_upload(&stage);
+    stage.sidecar.terminate();
+    closed(&stage);
+    assert_eq!(
+        stage.admin().get("/readyz").status,
+        503,
+        "not ready, and the admin listener is the last to go"
+    );
+    assert!(stage.sidecar.runs());
+    raw.send(rest);
+    let head = raw.head();
+    assert!(head.starts_with("HTTP/1.1 201 "), "{head}");
+    assert!(raw.closes(), "nothing more on this connection");
+    assert_eq!(stage.sidecar.wait().code(), Some(0), "{}", stage.sidecar.printed());
+}
+
+#[test]
+fn a_push_in_flight_is_finished_and_told() {
+    let mut stage = Stage::open();
+    let image = Image::new(&stage.work, "in flight");
+    let curl = stage.curl();
+    curl.blob("team/app", &image.config);
+    curl.blob("team/app", &image.layer);
+    let mut raw = Raw::connect(&stage.sidecar);
+    raw.send(format!(
+        "PUT /v2/team/app/manifests/1.0 HTTP/1.1\r\nHost: {}\r\nContent-Type: {IMAGE}\r\n\
+         Content-Length: {}\r\n\r\n",
+        stage.sidecar.host(),
+        image.manifest.len()
+    ));
+    let (first, rest) = image.manifest.split_at(100);
+    raw.send(first);
+    stage.sidecar.terminate();
+    closed(&stage);
+    raw.send(rest);
+    let head = raw.head();
+    assert!(head.starts_with("HTTP/1.1 201 "), "{head}");
+    assert_eq!(stage.sidecar.wait().code(), Some(0), "{}", stage.sidecar.printed());
+
+    stage.revive();
+    let requests = stage.receiver.wait_for(1);
+    assert_eq!(requests[0].json()["data"]["digest"], image.digest());
+}
+
+#[test]
+fn an_attempt_in_flight_is_finished_and_not_repeated() {
+    let mut stage = Stage::open();
+    stage.receiver.answer(Answer::Held);
+    let image = Image::new(&stage.work, "attempt");
+    assert_eq!(stage.curl().push("team/app", "1.0", &image).status, 201);
+    stage.receiver.wait_for(1);
+    stage.sidecar.terminate();
+    closed(&stage);
+    stage.receiver.release();
+    assert_eq!(stage.sidecar.wait().code(), Some(0), "{}", stage.sidecar.printed());
+
+    stage.revive();
+    assert_eq!(stage.curl().put("team/app", "fence", IMAGE, &image.manifest).status, 201);
+    let requests = stage.receiver.wait_for(2);
+    assert_eq!(requests[1].json()["data"]["tag"], "fence", "the first one was not told again");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut stage = Stage::open();
+    let (mut raw, _rest) = half_an_upload(&stage);
+    stage.sidecar.terminate();
+    closed(&stage);
+    assert!(stage.sidecar.runs());
+    stage.sidecar.terminate();
+    let status = stage.sidecar.wait();
+    assert_eq!(status.code(), Some(1), "work was left: {}", stage.sidecar.printed());
+    assert!(raw.closes());
+}
+
+#[test]
+fn idle_connections_do_not_hold_us_up() {
+    let mut stage = Stage::open();
+    let mut idle = Raw::connect(&stage.sidecar);
+    idle.send(format!("GET /v2/ HTTP/1.1\r\nHost: {}\r\n\r\n", stage.sidecar.host()));
+    assert!(idle.head().starts_with("HTTP/1.1 200 "));
+    let _h2 = Raw::speaking(&stage.sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"]);
+    let _silent = TcpStream::connect(stage.sidecar.address("registry")).unwrap();
+    stage.sidecar.stop();
+    assert!(idle.closes());
+}

@@ -1,0 +1,245 @@
+//! Every option, right and wrong.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::support::Asks;
+use crate::support::Curl;
+use crate::support::Image;
+use crate::support::Pair;
+use crate::support::Pki;
+use crate::support::Receiver;
+use crate::support::Registry;
+use crate::support::Sidecar;
+use crate::support::Stage;
+use crate::support::Workdir;
+use crate::support::command;
+
+#[test]
+fn check_says_what_would_happen() {
+    let stage = Stage::open();
+    let file = stage.work.join("pushbell.yaml");
+    let done = command(&stage.work, &["check", "--config", file.to_str().unwrap()]).ok();
+    let said = done.out + &done.err;
+    for word in ["registry.example.com", &stage.registry.url(), "build", "127.0.0.1"] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+    assert!(!said.contains("whsec_"), "{said}");
+}
+
+/// Ten mistakes, each marked by where it is: the line, the column of its key or value, and a word that
+/// the message has to have.
+const TEN_MISTAKES: &str = "\
+registry: { upstream: ftp://127.0.0.1:5000, layuot: plain }
+identities:
+  registry: { local_ca: { names: [localhost] } }
+listeners:
+  - { address: nowhere, serve: [registry], identity: registry }
+  - { address: \"0.0.0.0:9443\", serve: [admin] }
+endpoints:
+  - name: build
+    url: http://build.example.com/hook
+    dialect: klingon
+    timeout: soon
+    when: { actions: [shove] }
+  - name: build
+    url: https://build.example.com/hook
+    tls: { identity: nobody }
+    concurrency: many
+";
+
+/// Line of the mistake, and what the message about it names.
+const WHERE: [(usize, &str); 10] = [
+    (1, "upstream"),
+    (1, "layuot"),
+    (5, "address"),
+    (6, "admin"),
+    (9, "insecure_http"),
+    (10, "dialect"),
+    (11, "timeout"),
+    (12, "actions"),
+    (15, "nobody"),
+    (16, "concurrency"),
+];
+
+#[test]
+fn ten_mistakes_are_ten_messages_each_with_its_place() {
+    let work = Workdir::new();
+    let file = work.write("wrong.yaml", TEN_MISTAKES);
+    for verb in ["check", "run"] {
+        let done = command(&work, &[verb, "--config", file.to_str().unwrap()]);
+        assert_eq!(done.code, 64, "{done:?}");
+        let messages: Vec<_> = done.err.split("error: ").skip(1).collect();
+        for (line, word) in WHERE {
+            let place = format!("wrong.yaml:{line}:");
+            let said = messages.iter().any(|message| {
+                let after = message.split(&place).nth(1).and_then(|rest| rest.chars().next());
+                after.is_some_and(|column| column.is_ascii_digit()) && message.contains(word)
+            });
+            assert!(said, "no message for line {line} that names {word} in\n{}", done.err);
+        }
+        assert!(messages.len() > WHERE.len(), "the second `build` is one too many: {}", done.err);
+    }
+    assert!(!work.join("state").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_file_that_is_no_yaml_or_not_there_is_said_so() {
+    let work = Workdir::new();
+    let file = work.write("wrong.yaml", "registry: { upstream: [\n");
+    let broken = command(&work, &["check", "--config", file.to_str().unwrap()]);
+    assert_eq!(broken.code, 64, "{broken:?}");
+    assert!(broken.err.contains("wrong.yaml:"), "{broken:?}");
+    let absent = command(&work, &["run", "--config", "absent.yaml"]);
+    assert_eq!(absent.code, 64, "{absent:?}");
+    assert!(absent.err.contains("absent.yaml"), "{absent:?}");
+}
+
+/// Starts with a certificate and key for the registry listener that must be refused, by a message that
+/// names one of the two files and says why.
+#[track_caller]
+fn refused(make: impl FnOnce(&Workdir, &Pki) -> Pair, named: fn(&Pair) -> &Path, why: &[&str]) {
+    let work = Workdir::new();
+    let pair = make(&work, &Pki::new(&work, "pki"));
+    let yaml = format!(
+        "registry: {{ name: localhost, upstream: \"http://127.0.0.1:1\" }}\n\
+         identities:\n  own: {{ files: {{ certificate: {}, key: {} }} }}\n\
+         listeners:\n  - {{ address: \"127.0.0.1:0\", serve: [registry], identity: own }}\n\
+         state: {{ directory: {} }}\n\
+         endpoints:\n  - {{ name: build, url: \"https://localhost:1/\", dialect: native }}\n",
+        pair.certificate.display(),
+        pair.key.display(),
+        work.join("state").display(),
+    );
+    let file = work.write("pushbell.yaml", yaml);
+    for verb in ["check", "run"] {
+        let done = command(&work, &[verb, "--config", file.to_str().unwrap()]);
+        assert_eq!(done.code, 64, "{verb}: {done:?}");
+        let name = named(&pair).to_str().unwrap();
+        assert!(done.err.contains(name), "{verb}: {name} in {}", done.err);
+        let said = done.err.to_lowercase();
+        assert!(why.iter().any(|word| said.contains(word)), "{verb}: {why:?} in {}", done.err);
+    }
+}
+
+fn certificate(pair: &Pair) -> &Path {
+    &pair.certificate
+}
+
+fn key(pair: &Pair) -> &Path {
+    &pair.key
+}
+
+#[test]
+fn a_certificate_that_is_not_there_is_refused() {
+    let make = |work: &Workdir, pki: &Pki| {
+        let pair = pki.server("own", &["localhost"]);
+        Pair { certificate: work.join("absent.pem"), ..pair }
+    };
+    refused(make, certificate, &["no such file", "not there", "does not exist"]);
+}
+
+#[test]
+fn a_certificate_that_is_none_is_refused() {
+    let make = |work: &Workdir, pki: &Pki| {
+        let pair = pki.server("own", &["localhost"]);
+        Pair { certificate: work.write("noise.pem", "noise"), ..pair }
+    };
+    refused(make, certificate, &["pem", "no certificate"]);
+}
+
+#[test]
+fn a_key_that_cannot_be_read_is_refused() {
+    let make = |work: &Workdir, pki: &Pki| {
+        let pair = pki.server("own", &["localhost"]);
+        // Whoever runs as root may read every file; no one can read a directory as one.
+        Pair { key: work.directory("directory.key"), ..pair }
+    };
+    refused(make, key, &["directory", "read"]);
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused_with_its_mode() {
+    let make = |_: &Workdir, pki: &Pki| {
+        let pair = pki.server("own", &["localhost"]);
+        fs::set_permissions(&pair.key, fs::Permissions::from_mode(0o644)).unwrap();
+        pair
+    };
+    refused(make, key, &["644"]);
+}
+
+#[test]
+fn an_expired_certificate_is_refused() {
+    refused(|_, pki| pki.expired("own", &["localhost"]), certificate, &["expired"]);
+}
+
+#[test]
+fn a_key_of_another_certificate_is_refused() {
+    let make = |_: &Workdir, pki: &Pki| {
+        let other = pki.server("other", &["localhost"]);
+        Pair { key: other.key, ..pki.server("own", &["localhost"]) }
+    };
+    refused(make, key, &["match", "belong"]);
+}
+
+#[test]
+fn an_option_of_the_command_line_overrides_the_file() {
+    let work = Workdir::new();
+    let registry = Registry::start(&work);
+    let pki = Pki::new(&work, "receiver-pki");
+    let receiver = Receiver::start(&pki, Asks::ClientCertificate);
+    let yaml = Stage::file(&work, &registry, &pki, &receiver.url("/hook"), "dialect: native");
+    let yaml = yaml.replace(&registry.url(), "http://127.0.0.1:1");
+    let file = work.write("pushbell.yaml", yaml);
+    let flags = ["--config", file.to_str().unwrap(), "--upstream", &registry.url()];
+    let sidecar = Sidecar::with_flags(&work, &flags, &[]);
+    let image = Image::new(&work, "override");
+    assert_eq!(Curl::through(&work, &sidecar).push("team/app", "1.0", &image).status, 201);
+    assert_eq!(receiver.wait_for(1)[0].path, "/hook");
+}
+
+#[test]
+fn a_command_that_cannot_be_understood_is_exit_code_64() {
+    let work = Workdir::new();
+    for words in [
+        &["nonsense"][..],
+        &["run", "--nonsense"],
+        &["run"],
+        &["run", "--upstream", "nonsense", "--webhook", "https://build.example.com/"],
+        &["run", "--upstream", "http://127.0.0.1:1", "--webhook", "http://build.example.com/"],
+        &["run", "--upstream", "http://127.0.0.1:1", "--webhook", "https://u:p@example.com/"],
+        &["translate", "--from", "nonsense", "--to", "native"],
+        &["schema", "nonsense"],
+    ] {
+        let done = command(&work, words);
+        assert_eq!(done.code, 64, "{words:?}: {done:?}");
+        assert!(!done.err.trim().is_empty() && done.out.is_empty(), "{words:?}: {done:?}");
+        assert!(!done.err.contains("panicked"), "{done:?}");
+    }
+}
+
+#[test]
+fn every_command_teaches_itself() {
+    let work = Workdir::new();
+    for words in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["certs", "--help"],
+        &["certs", "init", "--help"],
+        &["certs", "show", "--help"],
+        &["certs", "trust", "--help"],
+        &["translate", "--help"],
+        &["verify", "--help"],
+        &["schema", "--help"],
+        &["health", "--help"],
+    ] {
+        let done = command(&work, words);
+        assert_eq!(done.code, 0, "{words:?}: {done:?}");
+        assert!(done.out.contains("Usage: pushbell"), "{words:?}: {done:?}");
+        assert!(!done.out.contains('\u{1b}'), "no colour where there is no terminal");
+    }
+    let version = command(&work, &["--version"]).ok();
+    assert_eq!(version.out.trim(), concat!("pushbell ", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,116 @@
+//! What a client was told is delivered, whatever becomes of us in between.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::support::Answer;
+use crate::support::Image;
+use crate::support::Sidecar;
+use crate::support::Stage;
+use crate::support::until;
+
+const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+#[test]
+fn an_acknowledged_push_survives_kill_while_the_receiver_is_away() {
+    let mut stage = Stage::open();
+    stage.receiver.down();
+    let image = Image::new(&stage.work, "owed");
+    let tags = ["1.0", "1.1", "1.2"];
+    for tag in tags {
+        assert_eq!(stage.curl().push("team/app", tag, &image).status, 201);
+        // At once after the answer: what is not on disk by now is lost.
+        stage.revive();
+    }
+    assert!(stage.receiver.requests().is_empty());
+    stage.receiver.up();
+    let requests = stage.receiver.wait_for(tags.len());
+    let mut delivered: Vec<_> =
+        requests.iter().map(|r| r.json()["data"]["tag"].as_str().unwrap().to_owned()).collect();
+    delivered.sort();
+    assert_eq!(delivered, tags);
+    assert!(requests.iter().all(|r| r.json()["data"]["digest"] == image.digest()));
+}
+
+#[test]
+fn an_attempt_cut_off_by_kill_is_repeated_under_its_id() {
+    let mut stage = Stage::open();
+    stage.receiver.answer(Answer::Held);
+    let image = Image::new(&stage.work, "repeated");
+    assert_eq!(stage.curl().push("team/app", "1.0", &image).status, 201);
+    stage.receiver.wait_for(1);
+    stage.revive();
+    let requests = stage.receiver.wait_for(2);
+    assert_eq!(requests[0].header("webhook-id"), requests[1].header("webhook-id"));
+    assert_eq!(requests[0].json()["id"], requests[1].json()["id"]);
+}
+
+#[test]
+fn what_was_delivered_is_not_told_again_after_a_restart() {
+    let mut stage = Stage::open();
+    let image = Image::new(&stage.work, "told once");
+    assert_eq!(stage.curl().push("team/app", "1.0", &image).status, 201);
+    stage.receiver.wait_for(1);
+    stage.sidecar.stop();
+    stage.revive();
+    assert_eq!(stage.curl().put("team/app", "2.0", IMAGE, &image.manifest).status, 201);
+    let requests = stage.receiver.wait_for(2);
+    let tags: Vec<_> = requests.iter().map(|r| r.json()["data"]["tag"].clone()).collect();
+    assert_eq!(tags, ["1.0", "2.0"]);
+}
+
+#[test]
+fn what_we_knew_of_a_tag_is_known_after_a_kill() {
+    let mut stage = Stage::open();
+    let (one, two) = (Image::new(&stage.work, "one"), Image::new(&stage.work, "two"));
+    assert_eq!(stage.curl().push("team/app", "1.0", &one).status, 201);
+    stage.revive();
+    assert_eq!(stage.curl().push("team/app", "1.0", &two).status, 201);
+    let event = until("the second event", || {
+        let requests = stage.receiver.requests();
+        requests.iter().map(|r| r.json()).find(|e| e["data"]["digest"] == two.digest())
+    });
+    assert_eq!(event["data"]["change"], "moved");
+    assert_eq!(event["data"]["previous_digest"], one.digest());
+}
+
+#[test]
+fn a_second_process_on_one_state_directory_says_who_holds_it() {
+    let stage = Stage::open();
+    let file = stage.work.join("pushbell.yaml");
+    let flags = ["--config", file.to_str().unwrap()];
+    let mut second = Sidecar::starting(&stage.work, &flags, &[]);
+    let status = second.wait();
+    assert_eq!(status.code(), Some(1), "{}", second.printed());
+    let printed = second.printed();
+    assert!(printed.contains(&stage.sidecar.id().to_string()), "{printed}");
+    let state = stage.work.join("state");
+    assert!(printed.contains(state.to_str().unwrap()), "{printed}");
+
+    assert_eq!(stage.curl().get("/v2/").status, 200, "the first one does not mind");
+}
+
+#[test]
+fn the_state_is_nobody_elses() {
+    let stage = Stage::open();
+    let mut looked = 0;
+    let mut directories = vec![stage.work.join("state")];
+    while let Some(directory) = directories.pop() {
+        let mode = fs::metadata(&directory).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o700, "{}", directory.display());
+        for entry in fs::read_dir(&directory).unwrap() {
+            let path = entry.unwrap().path();
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "pem") {
+                // Certificates are for everybody; whether one can reach them is the directory's affair.
+                assert_eq!(mode & 0o133, 0, "{} is {mode:o}", path.display());
+            } else {
+                assert_eq!(mode, 0o600, "{}", path.display());
+                looked += 1;
+            }
+        }
+    }
+    assert!(looked >= 3, "a database, a key and a token");
+}

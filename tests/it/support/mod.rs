@@ -1,0 +1,46 @@
+//! What the tests stand on: the sidecar as a process, and the world around it.
+
+mod containers;
+mod curl;
+mod image;
+mod oracle;
+mod pki;
+mod process;
+mod raw;
+mod receiver;
+mod registry;
+mod sidecar;
+mod stage;
+mod wait;
+mod workdir;
+
+pub(crate) use self::containers::Buildah;
+pub(crate) use self::containers::Docker;
+pub(crate) use self::containers::Podman;
+pub(crate) use self::containers::Skopeo;
+pub(crate) use self::curl::Curl;
+pub(crate) use self::curl::Reply;
+pub(crate) use self::image::Image;
+pub(crate) use self::image::Index;
+pub(crate) use self::image::sha256;
+pub(crate) use self::oracle::Oracle;
+pub(crate) use self::pki::Pair;
+pub(crate) use self::pki::Pki;
+pub(crate) use self::process::Done;
+pub(crate) use self::process::Process;
+pub(crate) use self::process::run;
+pub(crate) use self::raw::Raw;
+pub(crate) use self::receiver::Answer;
+pub(crate) use self::receiver::Asks;
+pub(crate) use self::receiver::Receiver;
+pub(crate) use self::receiver::Request;
+pub(crate) use self::registry::PASSWORD;
+pub(crate) use self::registry::Registry;
+pub(crate) use self::registry::USER;
+pub(crate) use self::sidecar::Sidecar;
+pub(crate) use self::sidecar::command;
+pub(crate) use self::sidecar::command_with_input;
+pub(crate) use self::stage::SECRET;
+pub(crate) use self::stage::Stage;
+pub(crate) use self::wait::until;
+pub(crate) use self::workdir::Workdir;

@@ -1,0 +1,102 @@
+use std::io::Read as _;
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::ClientConnection;
+use rustls::ProtocolVersion;
+use rustls::RootCertStore;
+use rustls::StreamOwned;
+use rustls::SupportedProtocolVersion;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use super::sidecar::Sidecar;
+
+/// A TLS connection byte by byte, for clients that stop in the middle.
+pub(crate) struct Raw(StreamOwned<ClientConnection, TcpStream>);
+
+impl Raw {
+    /// To the sidecar's registry listener, for HTTP/1.1.
+    pub(crate) fn connect(sidecar: &Sidecar) -> Self {
+        Self::speaking(sidecar, rustls::DEFAULT_VERSIONS, &[b"http/1.1"])
+    }
+
+    /// The same with these versions of TLS and these protocols on offer.
+    pub(crate) fn speaking(
+        sidecar: &Sidecar,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+    ) -> Self {
+        let config = config(&sidecar.ca(), versions, alpn);
+        let name = "localhost".try_into().unwrap();
+        let session = ClientConnection::new(Arc::new(config), name).unwrap();
+        let stream = TcpStream::connect(sidecar.address("registry")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let mut raw = Self(StreamOwned::new(session, stream));
+        while raw.0.conn.is_handshaking() {
+            raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");
+        }
+        raw
+    }
+
+    pub(crate) fn version(&self) -> Option<ProtocolVersion> {
+        self.0.conn.protocol_version()
+    }
+
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.0.conn.alpn_protocol()
+    }
+
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.0.write_all(bytes.as_ref()).unwrap();
+        self.0.flush().unwrap();
+    }
+
+    /// Reads up to the end of a head and yields it.
+    #[track_caller]
+    pub(crate) fn head(&mut self) -> String {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            let read = self.0.read(&mut byte).unwrap();
+            assert!(read == 1, "closed in the head: {:?}", String::from_utf8_lossy(&head));
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    /// Whether the other side closes now, whatever it still says.
+    pub(crate) fn closes(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.0.read_to_end(&mut rest) {
+            Ok(_) => true,
+            Err(error) => !matches!(
+                error.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+            ),
+        }
+    }
+}
+
+fn config(
+    ca: &Path,
+    versions: &[&'static SupportedProtocolVersion],
+    alpn: &[&[u8]],
+) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+    config
+}

@@ -1,0 +1,213 @@
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::ExitStatus;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::process::Done;
+use super::process::Process;
+use super::process::run;
+use super::process::run_with_input;
+use super::wait::until;
+use super::workdir::Workdir;
+
+/// The product, as a process of its own.
+pub(crate) struct Sidecar {
+    process: Process,
+    state: PathBuf,
+}
+
+impl Sidecar {
+    /// `pushbell run` with these flags and no file. Its state is in `<workdir>/state`.
+    #[track_caller]
+    pub(crate) fn with_flags(
+        work: &Workdir,
+        flags: &[&str],
+        environment: &[(&str, &Path)],
+    ) -> Self {
+        Self::ready(Self::starting(work, flags, environment))
+    }
+
+    /// `pushbell run --config` with this file. Its state has to be in `<workdir>/state`.
+    #[track_caller]
+    pub(crate) fn with_file(work: &Workdir, yaml: &str) -> Self {
+        let file = work.write("pushbell.yaml", yaml);
+        Self::with_flags(work, &["--config", file.to_str().unwrap()], &[])
+    }
+
+    /// One that was started, ready or not: for those that shall not start.
+    pub(crate) fn starting(work: &Workdir, flags: &[&str], environment: &[(&str, &Path)]) -> Self {
+        let mut command = pushbell(work, &["run"]);
+        command.args(flags).envs(environment.iter().copied());
+        Self { process: Process::start(&mut command), state: work.join("state") }
+    }
+
+    /// Where the listener for `registry`, `hooks` or `admin` is.
+    #[track_caller]
+    pub(crate) fn address(&self, serves: &str) -> SocketAddr {
+        until(&format!("the listener for {serves}"), || {
+            let line = self.log().into_iter().find(|line| {
+                message(line) == "Listening"
+                    && field(line, "serve").is_some_and(|s| text(s).contains(serves))
+            })?;
+            text(field(&line, "address").expect("an address in the log")).parse().ok()
+        })
+    }
+
+    /// `localhost:port`, as clients name the registry.
+    pub(crate) fn host(&self) -> String {
+        format!("localhost:{}", self.address("registry").port())
+    }
+
+    /// A path of the registry, through us.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.host())
+    }
+
+    /// A path of the admin listener.
+    pub(crate) fn admin(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address("admin"))
+    }
+
+    /// The certificate clients have to trust.
+    pub(crate) fn ca(&self) -> PathBuf {
+        self.state.join("certs/ca.pem")
+    }
+
+    /// A directory in which podman, buildah and skopeo find what they have to trust.
+    pub(crate) fn cert_dir(&self, work: &Workdir) -> PathBuf {
+        let directory = work.directory("client-trust");
+        fs::copy(self.ca(), directory.join("ca.crt")).unwrap();
+        directory
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Bytes of memory it holds now, and at most held so far.
+    pub(crate) fn memory(&self) -> (u64, u64) {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let kib = |key: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        };
+        (kib("VmRSS:") << 10, kib("VmHWM:") << 10)
+    }
+
+    /// Every line of its log that is JSON, so far.
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let lines = self.process.lines();
+        lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
+    /// Everything it printed so far.
+    pub(crate) fn printed(&self) -> String {
+        self.process.lines().join("\n")
+    }
+
+    /// Waits for a line of the log that carries all of these, in its fields or its spans.
+    #[track_caller]
+    pub(crate) fn wait_for_log(&self, what: &str, wanted: &[(&str, &str)]) -> Value {
+        until(&format!("a line of the log that says {what}: {wanted:?}"), || {
+            self.log()
+                .into_iter()
+                .find(|line| wanted.iter().all(|(name, value)| carries(line, name, value)))
+        })
+    }
+
+    /// Asks it to stop.
+    pub(crate) fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
+    /// Ends it as a power cut would.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.ended().is_none()
+    }
+
+    /// Asks it to stop, and expects a clean end.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        self.terminate();
+        let status = self.wait();
+        assert_eq!(status.code(), Some(0), "{}", self.printed());
+    }
+
+    #[track_caller]
+    fn ready(mut self) -> Self {
+        until("the sidecar to listen", || {
+            if let Some(status) = self.process.ended() {
+                panic!("the sidecar ended: {status}\n{}", self.printed());
+            }
+            self.log().iter().any(|line| message(line) == "Listening").then_some(())
+        });
+        self
+    }
+}
+
+/// Any command of the product, run to its end.
+#[track_caller]
+pub(crate) fn command(work: &Workdir, words: &[&str]) -> Done {
+    run(&mut pushbell(work, words))
+}
+
+/// The same, with this on its standard input.
+#[track_caller]
+pub(crate) fn command_with_input(work: &Workdir, words: &[&str], input: &[u8]) -> Done {
+    run_with_input(&mut pushbell(work, words), input)
+}
+
+fn pushbell(work: &Workdir, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pushbell"));
+    // Nothing of who runs the tests may reach it.
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("STATE_DIRECTORY", work.join("state"))
+        .current_dir(work.path())
+        .args(words);
+    command
+}
+
+fn message(line: &Value) -> &str {
+    field(line, "message").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A field of a line, wherever the format keeps them.
+fn field<'a>(line: &'a Value, name: &str) -> Option<&'a Value> {
+    line.get("fields").and_then(|fields| fields.get(name)).or_else(|| line.get(name))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn carries(line: &Value, name: &str, wanted: &str) -> bool {
+    // Numbers are compared by their text, as words are.
+    let is =
+        |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned) == wanted;
+    match line {
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| (key == name && is(value)) || carries(value, name, wanted)),
+        Value::Array(values) => values.iter().any(|value| carries(value, name, wanted)),
+        _ => false,
+    }
+}
