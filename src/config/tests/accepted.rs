@@ -18,12 +18,12 @@ fn paths_start_at_the_file() {
                 identities: { a: { files: { certificate: a.crt, key: /a.key } } }\n";
     let config = parse(text).unwrap();
     let Upstream::Unix(path) = &config.registry.upstream.value else { panic!("{config:?}") };
-    assert_eq!(path, Path::new("/work-dir/etc/r.sock"));
-    assert_eq!(config.state_directory.value, Path::new("/work-dir/etc/state"));
+    assert_eq!(path, Path::new("/start/etc/r.sock"));
+    assert_eq!(config.state_directory.value, Path::new("/start/etc/state"));
     let IdentityOrigin::Files { certificate, key } = &config.identity("a").unwrap().origin else {
         panic!("{config:?}")
     };
-    assert_eq!(certificate.value, Path::new("/work-dir/etc/a.crt"));
+    assert_eq!(certificate.value, Path::new("/start/etc/a.crt"));
     assert_eq!(key.value, Path::new("/a.key"));
     assert_eq!((certificate.place.line(), certificate.place.column()), (Some(3), Some(42)));
     assert_eq!(config.registry.look.unwrap().password.expose(), b"whsec_x");
@@ -94,7 +94,7 @@ fn mistakes_of_the_command_line_name_the_option() {
         (
             Overrides { webhooks: hook(), webhook_secret_file: Some("x".into()), ..upstream() },
             "--webhook-secret-file",
-            "/work-dir/x",
+            "/start/x",
         ),
         (Overrides { log_level: some("x"), ..upstream() }, "--log-level", "log level"),
     ] {
@@ -137,9 +137,9 @@ log: { level: info }
     assert_eq!(config.registry.upstream.to_string(), "https://127.0.0.1:6000");
     assert_eq!(config.registry.name.to_string(), "r.example.com:77");
     let addresses: Vec<_> = config.listeners.iter().map(|l| l.address.to_string()).collect();
-    assert_eq!(addresses, ["127.0.0.1:77", "unix:/work-dir/admin.sock"]);
+    assert_eq!(addresses, ["127.0.0.1:77", "unix:/start/admin.sock"]);
     assert_eq!(config.listeners[0].identity.as_deref().map(String::as_str), Some("mine"));
-    assert_eq!(config.state_directory.value, Path::new("/work-dir/t"));
+    assert_eq!(config.state_directory.value, Path::new("/start/t"));
     let urls: Vec<_> = config.endpoints.iter().map(|e| e.url.to_string()).collect();
     assert_eq!(urls, ["https://new/", "https://other/"]);
     assert_eq!(config.log, Log { level: Level::Debug, format: Some(Format::Json) });

@@ -46,7 +46,7 @@ outbox: { on_failure: pass }
         (12, 10, "endpoints[0].url", "`http://build.example.com/hook` is not encrypted"),
         (13, 14, "endpoints[0].dialect", "did you mean `distribution`?"),
         (14, 14, "endpoints[0].timeout", "say the unit: `10s`"),
-        (15, 26, "endpoints[0].sign.secret_file", "/work-dir/etc/no-such-file"),
+        (15, 26, "endpoints[0].sign.secret_file", "/start/etc/no-such-file"),
         (16, 11, "endpoints[1].name", "the endpoint on line 11 is called `one` already"),
         (19, 15, "endpoints[1].when.kinds[0]", "did you mean `image`?"),
         (20, 22, "endpoints[1].when.repositories[0]", "is not a pattern"),

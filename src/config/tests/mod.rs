@@ -17,7 +17,7 @@ fn environment() -> Environment {
             .into_iter()
             .map(|(name, value)| (OsString::from(name), OsString::from(value)))
             .collect(),
-        directory: PathBuf::from("/work-dir"),
+        directory: PathBuf::from("/start"),
         hostname: Some("build-host".to_owned()),
         is_root: false,
     }
