@@ -6,6 +6,7 @@ use http::HeaderName;
 use http::HeaderValue;
 
 use crate::config::Endpoint;
+use crate::config::Identity;
 use crate::config::Sign;
 use crate::config::Tls;
 use crate::config::error::Located;
@@ -24,11 +25,10 @@ use crate::event::filter::Patterns;
 
 use super::Checker;
 use super::NAME_REMEDY;
-use super::identities::Known;
 use super::is_name;
 
-/// How long an attempt may take, where nothing is said (delivery guarantees, 6.3).
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an attempt may take, where nothing is said.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an attempt may ever take.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -65,7 +65,7 @@ impl Checker<'_> {
     pub(super) fn endpoints(
         &mut self,
         written: Option<Located<Vec<Located<file::Endpoint>>>>,
-        identities: &[Known],
+        identities: &[Identity],
     ) -> Vec<Endpoint> {
         let written = written.map(|endpoints| endpoints.value).unwrap_or_default();
         let mut names: Vec<Located<String>> = Vec::new();
@@ -101,7 +101,7 @@ impl Checker<'_> {
     fn endpoint(
         &mut self,
         endpoint: Located<file::Endpoint>,
-        identities: &[Known],
+        identities: &[Identity],
     ) -> Option<Endpoint> {
         let Located { value, place } = endpoint;
         let name = self.require(value.name, &place, "name", "`name: build-service`");
