@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub enum Error {
         source: Arc<connect::Error>,
     },
     /// The whole of connecting, sending and being answered took too long.
-    #[error("no answer within {} ms", timeout.as_millis())]
+    #[error("no answer within {timeout:?}")]
     Deadline {
         /// The endpoint's `timeout`.
         timeout: Duration,
@@ -84,5 +85,12 @@ impl Error {
 }
 
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    escaped(error.to_string().as_bytes(), REASON_LIMIT)
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    match kind {
+        Some(io::ErrorKind::UnexpectedEof) => "the receiver closed it".to_owned(),
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            "the receiver reset it".to_owned()
+        }
+        _ => escaped(error.to_string().as_bytes(), REASON_LIMIT),
+    }
 }

@@ -24,6 +24,8 @@ pub mod preset;
 mod rate;
 pub mod retry;
 pub mod sign;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::fmt;
@@ -216,11 +218,14 @@ impl Endpoint {
         let scheme = self.url.scheme_str().unwrap_or("https");
         let host = self.url.host().unwrap_or_default();
         let port = self.url.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-        let mut segments = self.url.path().trim_start_matches('/').splitn(2, '/');
-        let first = segments.next().unwrap_or_default();
-        let rest =
-            if segments.next().is_some() || self.url.query().is_some() { "/…" } else { "" };
-        format!("{scheme}://{host}{port}/{first}{rest}")
+        let path = self.url.path().trim_start_matches('/');
+        let (first, rest) = path.split_once('/').map_or((path, false), |(first, _)| (first, true));
+        let hidden = match (first, rest || self.url.query().is_some()) {
+            (_, false) => "",
+            ("", true) => "…",
+            (_, true) => "/…",
+        };
+        format!("{scheme}://{host}{port}/{first}{hidden}")
     }
 }
 
