@@ -1,1 +1,371 @@
-//! To be filled.
+//! The outbox: durable until delivered.
+//!
+//! Whoever learned of an event appends it; when [`Outbox::append`] returns, it is on the disk together
+//! with whom it is owed to, and no crash, kill or power loss takes it away. Whoever delivers claims what
+//! is due, and records how each attempt ended. In between sits one SQLite file, described in `schema`.
+//!
+//! What is promised: rules D1 to D9, O1, O2, O4 and J1 to J9 of the delivery guarantees, as far as a
+//! store can keep them. An event gets its `change`, `previous_digest`, `total_size` and `sequence`
+//! here, because only the one writer knows the order.
+//!
+//! Never: HTTP, a retry schedule, a decision what an answer means.
+
+mod append;
+mod deliveries;
+mod directory;
+mod endpoints;
+mod error;
+mod metrics;
+mod queue;
+mod reader;
+mod recovery;
+mod retention;
+mod schema;
+mod shared;
+mod tags;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use rusqlite::Connection;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+
+use crate::event::Event;
+use crate::event::Filter;
+use crate::event::IntentId;
+use crate::registry::Digest;
+use crate::registry::RepositoryName;
+use crate::registry::Tag;
+
+use self::directory::Directory;
+use self::endpoints::Endpoints;
+use self::reader::Query;
+use self::reader::Reader;
+use self::shared::Shared;
+use self::writer::Command;
+use self::writer::Writer;
+
+pub use self::deliveries::AttemptOutcome;
+pub use self::deliveries::Claim;
+pub use self::deliveries::Class;
+pub use self::deliveries::DETAIL_BYTES;
+pub use self::deliveries::DeadReason;
+pub use self::deliveries::DeliveryId;
+pub use self::deliveries::InvalidDeliveryId;
+pub use self::deliveries::Next;
+pub use self::error::Error;
+pub use self::metrics::Metrics;
+
+/// Where the outbox is, and who wants what.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The directory of the database; made with mode 0700 where there is none. On a local disk.
+    pub directory: PathBuf,
+    /// Which events are owed to whom, from now on.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// Which events an endpoint is owed. An endpoint may have several: one that matches is enough.
+#[derive(Debug, Clone)]
+pub struct Subscription {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// The events it wants.
+    pub filter: Filter,
+}
+
+/// A handle on the open outbox. All clones are the same outbox; it is closed by [`Outbox::close`], or
+/// in the background when the last of them is dropped.
+#[derive(Clone)]
+pub struct Outbox(Arc<Handle>);
+
+struct Handle(Arc<Shared>);
+
+/// Events to be made durable, all in one transaction.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The exchange they come from.
+    pub intent: IntentId,
+    /// One for each tag, or one without a tag.
+    pub events: Vec<Event>,
+    /// What a look said about the tag before the push. Used only where our own memory does not know the
+    /// tag and the events are about no other one.
+    pub before: Before,
+}
+
+/// What a look said about a tag before a push.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Before {
+    /// Nobody looked, or there was no answer in time.
+    Unknown,
+    /// There was no such tag.
+    Absent,
+    /// It was this.
+    Was(Digest),
+}
+
+/// An event that is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Appended {
+    /// The event as it is stored, with `change`, `previous_digest`, `total_size` and `sequence`.
+    pub event: Event,
+    /// The endpoints it is owed to, or was when it was appended.
+    pub owed_to: Vec<String>,
+    /// False if an event with this id was there already; then `event` is that one.
+    pub new: bool,
+}
+
+/// What our own memory says about a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Known {
+    /// Nothing.
+    Never,
+    /// It was deleted.
+    Absent,
+    /// It was last this.
+    Digest(Digest),
+}
+
+/// Whether the outbox takes appends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Working,
+    /// It does not, because of this; it goes on trying.
+    Failed(String),
+}
+
+impl Outbox {
+    /// Opens the outbox, making it if there is none. It blocks, for a few milliseconds as a rule and two
+    /// seconds at most; and it starts two threads, which end with the outbox.
+    ///
+    /// # Errors
+    ///
+    /// Where the directory or the database cannot be used: held by another process, writable by
+    /// others, on a network file system, damaged, of a newer release, or simply not to be opened.
+    pub fn open(config: Config, metrics: Metrics) -> Result<Self, Error> {
+        let directory = Directory::hold(&config.directory, OffsetDateTime::now_utc())?;
+        let database = directory.database();
+        let mut connection = recovery::open(&database)?;
+        let endpoints = Endpoints::load(&mut connection, config.subscriptions)
+            .map_err(|source| recovery::opening(&database, source))?;
+        let reading = recovery::reader(&database)?;
+        for endpoint in endpoints.iter() {
+            metrics.owed_to(&endpoint.name, endpoint.owed_at_open);
+        }
+        let shared = Arc::new(Shared::new(database, endpoints, metrics));
+        start(&shared, directory, connection, reading)?;
+        Ok(Self(Arc::new(Handle(shared))))
+    }
+
+    /// Makes events durable. When this returns, they are: the transaction was synced to the disk.
+    ///
+    /// An event whose id is there already is not added again; what is stored is returned instead. So
+    /// it is safe to append the same once more after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it; nothing of it is durable then, as far as
+    /// anybody can know.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the events may or may not become durable.
+    pub async fn append(&self, append: Append) -> Result<Vec<Appended>, Error> {
+        self.write(|reply| Command::Append(append, reply)).await
+    }
+
+    /// What a tag was last known to be. Where two registries have such a repository and tag, this does
+    /// not say which is meant, and so nothing is known; see [`Outbox::last_digest_at`].
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn last_digest(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Known, Error> {
+        self.known(None, repository, tag).await
+    }
+
+    /// What a tag of one registry was last known to be.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn last_digest_at(
+        &self,
+        registry: &str,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Known, Error> {
+        self.known(Some(registry.to_owned()), repository, tag).await
+    }
+
+    /// Takes deliveries to attempt: what is due, oldest first, at most `limit`, at most one of each
+    /// lane and none while an earlier one of its lane is outstanding (rule O2). What was never
+    /// attempted is due at once, the rest at the time its last outcome said.
+    ///
+    /// A claim lives in memory, until its outcome is recorded or it is given back; after a restart
+    /// nothing is claimed.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, nothing stays claimed.
+    pub async fn claim(
+        &self,
+        endpoint: &str,
+        now: OffsetDateTime,
+        limit: usize,
+    ) -> Result<Vec<Claim>, Error> {
+        let endpoint = endpoint.to_owned();
+        let claimed = self.read(|reply| Query::Claim { endpoint, now, limit, reply }).await?;
+        Ok(claimed.into_claims())
+    }
+
+    /// Gives a claim back without an attempt; it is due as it was before.
+    pub fn give_back(&self, claim: &Claim) {
+        self.0.0.give_back(claim);
+    }
+
+    /// When the next delivery that is not claimed is due, in the past if it is already.
+    ///
+    /// It was computed by the clock of the day it was recorded. Sleep until then, but no more than a
+    /// minute at once: the clock may be set back meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn next_due(&self, endpoint: &str) -> Result<Option<OffsetDateTime>, Error> {
+        let endpoint = endpoint.to_owned();
+        self.read(|reply| Query::NextDue { endpoint, reply }).await
+    }
+
+    /// Writes down how an attempt ended, and ends its claim. Recorded twice, it counts once.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it. The delivery then stays claimed, so that a
+    /// full disk does not make a receiver hear everything again and again: record the same once more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the outcome may or may not be recorded.
+    pub async fn record(&self, outcome: AttemptOutcome) -> Result<(), Error> {
+        self.write(|reply| Command::Record(outcome, reply)).await
+    }
+
+    /// Changes whenever something can newly be claimed for the endpoint: an event became owed to it,
+    /// or one that held up its lane has ended.
+    #[must_use]
+    pub fn owed(&self, endpoint: &str) -> watch::Receiver<u64> {
+        self.0.0.endpoints.watch(endpoint)
+    }
+
+    /// Whether the outbox takes appends at the moment.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.0.0.state.borrow().clone()
+    }
+
+    /// The same, for whoever wants to wait for a change of it.
+    #[must_use]
+    pub fn states(&self) -> watch::Receiver<State> {
+        self.0.0.state.subscribe()
+    }
+
+    /// Seals the outbox: what was put in is committed, nothing more is taken, through any handle. When
+    /// this returns, both threads have ended, the log is written back, and the directory is free.
+    pub async fn close(self) {
+        let mut ended = self.0.0.ended.subscribe();
+        self.0.0.writes.close();
+        // The sender is in our own hands: it cannot go away while we wait.
+        let _gone = ended.wait_for(|ended| *ended).await.is_err();
+    }
+
+    async fn known(
+        &self,
+        registry: Option<String>,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Known, Error> {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        self.read(|reply| Query::Known { registry, repository, tag, reply }).await
+    }
+
+    async fn write<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.0.writes.put(command(reply)).await?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    async fn read<T>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Query,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.0.0.reads.put(query(reply)).await?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+}
+
+impl std::fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shared = &self.0.0;
+        f.debug_struct("Outbox").field("database", &shared.database).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.writes.close();
+    }
+}
+
+fn start(
+    shared: &Arc<Shared>,
+    directory: Directory,
+    connection: Connection,
+    reading: Connection,
+) -> Result<(), Error> {
+    let named = |name: &'static str| {
+        (thread::Builder::new().name(name.to_owned()), move |source| Error::Thread { name, source })
+    };
+    let (builder, failed) = named("outbox-reader");
+    let reader = Reader::new(Arc::clone(shared), reading);
+    let reader = builder.spawn(move || reader.run()).map_err(failed)?;
+    let (builder, failed) = named("outbox-writer");
+    let ended = Ended(Arc::clone(shared));
+    let writer = Writer::new(Arc::clone(shared), directory, connection, reader);
+    builder
+        .spawn(move || {
+            let _last = ended;
+            writer.run();
+        })
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Says that the writing thread has let go of everything, however it ended.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.ended.send_replace(true);
+    }
+}

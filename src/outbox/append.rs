@@ -1,0 +1,164 @@
+//! One append inside the writer's transaction: what an event changed, its place, whom it is owed to.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+use time::OffsetDateTime;
+
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::schema::Envelope;
+
+use super::Append;
+use super::Appended;
+use super::Before;
+use super::Error;
+use super::deliveries;
+use super::endpoints::Endpoints;
+use super::endpoints::last_sequence;
+use super::tags;
+
+/// What a transaction will have done once it is committed.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// The events it added.
+    pub(super) added: HashSet<EventId>,
+    /// How many events were there already.
+    pub(super) repeats: u64,
+    /// How many outcomes it recorded.
+    pub(super) outcomes: u64,
+    /// What it did to each endpoint, by row.
+    pub(super) owed: BTreeMap<i64, Owed>,
+    /// The claims that end with it: endpoint and event.
+    pub(super) released: Vec<(i64, i64)>,
+}
+
+/// What a transaction did to one endpoint.
+#[derive(Default)]
+pub(super) struct Owed {
+    /// By how much the number of outstanding deliveries changes.
+    pub(super) change: i64,
+    /// How many can newly be claimed, or soon.
+    pub(super) claimable: u64,
+    /// How many are outstanding at the end of the transaction.
+    pub(super) outstanding: i64,
+}
+
+/// Adds the events of an append. `earlier` has the events that an earlier, failed try of the same
+/// append added: should its commit have reached the disk all the same, they are new to the caller.
+pub(super) fn append(
+    connection: &Connection,
+    endpoints: &Endpoints,
+    append: &Append,
+    now: i64,
+    earlier: &mut HashSet<EventId>,
+    effects: &mut Effects,
+) -> rusqlite::Result<Result<Vec<Appended>, Error>> {
+    // A look speaks of one tag. Where an append is about several, nobody can say which.
+    let first = append.events.iter().find_map(|event| event.tag.as_ref());
+    let one_tag = append.events.iter().all(|e| e.tag.is_none() || e.tag.as_ref() == first);
+    let before = if one_tag { &append.before } else { &Before::Unknown };
+    let mut appended = Vec::with_capacity(append.events.len());
+    for event in &append.events {
+        if let Some((sequence, envelope)) = stored(connection, event.id)? {
+            let event = match read_event(sequence, &envelope) {
+                Ok(event) => event,
+                Err(error) => return Ok(Err(error)),
+            };
+            let new = earlier.remove(&event.id);
+            let owed_to = owed_to(connection, endpoints, sequence)?;
+            if new {
+                effects.added.insert(event.id);
+                for endpoint in owed_to.iter().filter_map(|name| endpoints.named(name)) {
+                    effects.owed.entry(endpoint.id).or_default().claimable += 1;
+                }
+            } else {
+                effects.repeats += 1;
+            }
+            appended.push(Appended { event, owed_to, new });
+            continue;
+        }
+        let event = event.clone();
+        appended.push(add(connection, endpoints, append, event, before, now, effects)?);
+    }
+    Ok(Ok(appended))
+}
+
+fn add(
+    connection: &Connection,
+    endpoints: &Endpoints,
+    append: &Append,
+    mut event: Event,
+    before: &Before,
+    now: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<Appended> {
+    let sequence = last_sequence(connection)? + 1;
+    event.sequence = u64::try_from(sequence).ok();
+    // As it will be read back, so that the first answer and every later one are the same.
+    event.time = as_stored(event.time);
+    event.started_at = event.started_at.map(as_stored);
+    event.answered_at = event.answered_at.map(as_stored);
+    tags::apply(connection, &mut event, before, sequence)?;
+    if event.total_size.is_none() {
+        event.total_size = tags::total_size(connection, &event)?;
+    }
+    tags::remember_size(connection, &event)?;
+    connection
+        .prepare_cached(
+            "INSERT INTO events (sequence, id, intent, key, appended_at, envelope)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute(params![
+            sequence,
+            event.id.as_bytes(),
+            append.intent.as_bytes(),
+            event.key().as_str(),
+            now,
+            Envelope::of(&event).to_json(),
+        ])?;
+    let mut owed_to = Vec::new();
+    for endpoint in endpoints.wanting(&event) {
+        deliveries::owe(connection, endpoint, &event, sequence, now)?;
+        let owed = effects.owed.entry(endpoint.id).or_default();
+        owed.change += 1;
+        owed.claimable += 1;
+        owed_to.push(endpoint.name.clone());
+    }
+    effects.added.insert(event.id);
+    Ok(Appended { event, owed_to, new: true })
+}
+
+fn as_stored(time: OffsetDateTime) -> OffsetDateTime {
+    deliveries::at(deliveries::millis(time))
+}
+
+/// Reads a stored event back.
+pub(super) fn read_event(sequence: i64, envelope: &str) -> Result<Event, Error> {
+    let sequence = u64::try_from(sequence).unwrap_or_default();
+    Envelope::read(envelope).map_err(|source| Error::Unreadable { sequence, source })
+}
+
+fn stored(connection: &Connection, id: EventId) -> rusqlite::Result<Option<(i64, String)>> {
+    connection
+        .prepare_cached("SELECT sequence, envelope FROM events WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+fn owed_to(
+    connection: &Connection,
+    endpoints: &Endpoints,
+    sequence: i64,
+) -> rusqlite::Result<Vec<String>> {
+    let sql = "SELECT endpoint FROM deliveries WHERE event = ?1 ORDER BY endpoint";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut names = Vec::new();
+    for id in statement.query_map([sequence], |row| row.get::<_, i64>(0))? {
+        names.extend(endpoints.with_id(id?).map(|endpoint| endpoint.name.clone()));
+    }
+    Ok(names)
+}

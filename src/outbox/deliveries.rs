@@ -1,0 +1,498 @@
+//! Per delivery: when it is due, what its attempts came to, how it ended.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+use time::OffsetDateTime;
+
+use crate::event::Event;
+use crate::event::EventId;
+
+use super::Error;
+use super::append::Effects;
+use super::endpoints::Endpoint;
+use super::endpoints::Endpoints;
+use super::endpoints::first_bytes;
+use super::endpoints::mark;
+
+/// The id of a delivery, `webhook-id` of each of its attempts: the event's id, a hyphen, and sixteen
+/// hex digits that stand for the endpoint's name. It has no `.`, which separates it in what is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeliveryId {
+    event: EventId,
+    endpoint: u64,
+}
+
+/// Text that is not the id of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a delivery's id: it must be the id of an event, `-`, and 16 hex digits")]
+pub struct InvalidDeliveryId;
+
+/// A delivery taken to be attempted. Whoever has it records an outcome, or gives it back.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// The event.
+    pub event: Event,
+    /// The event as it is stored: its CloudEvents JSON.
+    pub envelope: String,
+    /// The number of the attempt to make, 1 for the first.
+    pub attempt: u32,
+    /// How many attempts so far ended in [`Class::Event`].
+    pub event_failures: u32,
+    /// When the event was appended.
+    pub owed_since: OffsetDateTime,
+}
+
+/// How an attempt ended, and what comes next.
+#[derive(Debug, Clone)]
+pub struct AttemptOutcome {
+    /// Of which delivery.
+    pub delivery: DeliveryId,
+    /// The number of the attempt, as claimed.
+    pub attempt: u32,
+    /// When it began.
+    pub started_at: OffsetDateTime,
+    /// When it ended.
+    pub ended_at: OffsetDateTime,
+    /// What its end means.
+    pub class: Class,
+    /// The status the receiver answered with, if it did.
+    pub status: Option<u16>,
+    /// What happened, in words; kept up to [`DETAIL_BYTES`].
+    pub detail: String,
+    /// What comes next.
+    pub next: Next,
+}
+
+/// What the end of an attempt means (delivery guarantees, 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The receiver took it.
+    Taken,
+    /// The endpoint failed, whatever the event.
+    Endpoint,
+    /// The endpoint does not take this event.
+    Event,
+}
+
+/// What becomes of a delivery after an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// It is done.
+    Acked,
+    /// It is attempted again, then.
+    Due(OffsetDateTime),
+    /// It is given up, and kept for an operator to see and replay.
+    Dead(DeadReason),
+}
+
+/// Why a delivery was given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadReason {
+    /// The receiver does not take this event.
+    Refused,
+    /// It was owed for too long.
+    Expired,
+}
+
+/// How much of an attempt's detail is kept.
+pub const DETAIL_BYTES: usize = 4096;
+
+/// How many attempts of a delivery are kept; older ones are counted only.
+pub(super) const ATTEMPTS_KEPT: u32 = 20;
+
+/// A due time further ahead than any schedule asks for was written before the clock went back, and is
+/// taken as due.
+const FURTHEST_AHEAD: time::Duration = time::Duration::days(7);
+
+/// A delivery that can be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Due {
+    event: i64,
+    due_at: i64,
+}
+
+/// Writes down that an event is owed to an endpoint.
+pub(super) fn owe(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    event: &Event,
+    sequence: i64,
+    now: i64,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO deliveries (event, endpoint, lane, state, due_at)
+             VALUES (?1, ?2, ?3, CASE WHEN EXISTS (
+                 SELECT 1 FROM deliveries INDEXED BY deliveries_lane
+                 WHERE endpoint = ?2 AND lane = ?3 AND ended_at IS NULL
+             ) THEN 'waiting' ELSE 'ready' END, ?4)",
+        )?
+        .execute(params![
+            sequence,
+            endpoint.id,
+            i64::from_be_bytes(first_bytes(&event.lane())),
+            now
+        ])?;
+    Ok(())
+}
+
+/// Writes down the end of an attempt. One that is there already, or of a delivery that has ended, is
+/// taken as said: the answer to the first try of the same call may have got lost in a failed commit.
+pub(super) fn record(
+    connection: &Connection,
+    endpoints: &Endpoints,
+    outcome: &AttemptOutcome,
+    effects: &mut Effects,
+) -> rusqlite::Result<Result<(), Error>> {
+    let unknown = Ok(Err(Error::UnknownDelivery { delivery: outcome.delivery }));
+    let Some(endpoint) = endpoints.with_mark(outcome.delivery.endpoint) else {
+        return unknown;
+    };
+    let found = connection
+        .prepare_cached(
+            "SELECT d.event, d.lane, d.attempts, d.ended_at IS NOT NULL
+             FROM events e JOIN deliveries d ON d.event = e.sequence AND d.endpoint = ?2
+             WHERE e.id = ?1",
+        )?
+        .query_row(params![outcome.delivery.event.as_bytes(), endpoint.id], |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, u32>(2)?,
+                row.get::<_, bool>(3)?,
+            ))
+        })
+        .optional()?;
+    let Some((event, lane, attempts, ended)) = found else {
+        return unknown;
+    };
+    effects.released.push((endpoint.id, event));
+    if ended || outcome.attempt <= attempts {
+        return Ok(Ok(()));
+    }
+    let ended_at = millis(outcome.ended_at);
+    let (state, due_at, ended_at, reason) = match outcome.next {
+        Next::Due(due) => ("later", millis(due), None, None),
+        Next::Acked => ("acked", ended_at, Some(ended_at), None),
+        Next::Dead(reason) => ("dead", ended_at, Some(ended_at), Some(reason.as_str())),
+    };
+    connection
+        .prepare_cached(
+            "UPDATE deliveries
+             SET state = ?3, due_at = ?4, ended_at = ?5, reason = ?6, attempts = ?7,
+                 event_failures = event_failures + ?8
+             WHERE event = ?1 AND endpoint = ?2",
+        )?
+        .execute(params![
+            event,
+            endpoint.id,
+            state,
+            due_at,
+            ended_at,
+            reason,
+            outcome.attempt,
+            outcome.class == Class::Event,
+        ])?;
+    write_attempt(connection, event, endpoint.id, outcome)?;
+    effects.outcomes += 1;
+    if ended_at.is_some() {
+        let owed = effects.owed.entry(endpoint.id).or_default();
+        owed.change -= 1;
+        owed.claimable += u64::from(promote(connection, endpoint.id, lane)?);
+    }
+    Ok(Ok(()))
+}
+
+/// Lets the next of a lane go ahead; says whether there is one.
+fn promote(connection: &Connection, endpoint: i64, lane: i64) -> rusqlite::Result<bool> {
+    let next = connection
+        .prepare_cached(
+            "SELECT event FROM deliveries INDEXED BY deliveries_lane
+             WHERE endpoint = ?1 AND lane = ?2 AND ended_at IS NULL ORDER BY event LIMIT 1",
+        )?
+        .query_row([endpoint, lane], |row| row.get::<_, i64>(0))
+        .optional()?;
+    let Some(event) = next else {
+        return Ok(false);
+    };
+    let sql = "UPDATE deliveries SET state = 'ready'
+               WHERE event = ?1 AND endpoint = ?2 AND state = 'waiting'";
+    Ok(connection.prepare_cached(sql)?.execute([event, endpoint])? > 0)
+}
+
+fn write_attempt(
+    connection: &Connection,
+    event: i64,
+    endpoint: i64,
+    outcome: &AttemptOutcome,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO attempts
+                 (event, endpoint, number, started_at, ended_at, class, status, detail)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            event,
+            endpoint,
+            outcome.attempt,
+            millis(outcome.started_at),
+            millis(outcome.ended_at),
+            outcome.class.as_str(),
+            outcome.status,
+            cut(&outcome.detail),
+        ])?;
+    if outcome.attempt > ATTEMPTS_KEPT {
+        let sql = "DELETE FROM attempts WHERE event = ?1 AND endpoint = ?2 AND number <= ?3";
+        let last = outcome.attempt - ATTEMPTS_KEPT;
+        connection.prepare_cached(sql)?.execute(params![event, endpoint, last])?;
+    }
+    Ok(())
+}
+
+fn cut(detail: &str) -> &str {
+    let ends = (0..=DETAIL_BYTES.min(detail.len())).rev();
+    ends.into_iter().find_map(|end| detail.get(..end)).unwrap_or_default()
+}
+
+/// What is due at an endpoint and not claimed: the first of each lane, oldest event first. Among those
+/// attempted before, whichever became due first comes first; sorting all of them by age would cost a
+/// scan of as many lanes as are failing.
+pub(super) fn due(
+    connection: &Connection,
+    endpoint: i64,
+    claimed: &HashSet<i64>,
+    now: OffsetDateTime,
+    limit: usize,
+) -> rusqlite::Result<Vec<i64>> {
+    let ready = "SELECT event, 0 FROM deliveries INDEXED BY deliveries_ready
+                 WHERE endpoint = ?1 AND state = 'ready' ORDER BY event";
+    let mut due = take(connection, ready, &[endpoint], claimed, limit)?;
+    let later = "SELECT event, due_at FROM deliveries INDEXED BY deliveries_later
+                 WHERE endpoint = ?1 AND state = 'later' AND due_at <= ?2 ORDER BY due_at, event";
+    due.extend(take(connection, later, &[endpoint, millis(now)], claimed, limit)?);
+    let ahead = "SELECT event, due_at FROM deliveries INDEXED BY deliveries_later
+                 WHERE endpoint = ?1 AND state = 'later' AND due_at > ?2 ORDER BY due_at, event";
+    let furthest = millis(now.saturating_add(FURTHEST_AHEAD));
+    due.extend(take(connection, ahead, &[endpoint, furthest], claimed, limit)?);
+    let mut events: Vec<i64> = due.into_iter().map(|due| due.event).collect();
+    events.sort_unstable();
+    events.truncate(limit);
+    Ok(events)
+}
+
+/// When the next delivery that is not claimed is due at an endpoint.
+pub(super) fn next_due(
+    connection: &Connection,
+    endpoint: i64,
+    claimed: &HashSet<i64>,
+) -> rusqlite::Result<Option<OffsetDateTime>> {
+    let ready = "SELECT event, 0 FROM deliveries INDEXED BY deliveries_ready
+                 WHERE endpoint = ?1 AND state = 'ready' ORDER BY event";
+    if let Some(first) = take(connection, ready, &[endpoint], claimed, 1)?.first() {
+        return appended_at(connection, first.event);
+    }
+    let later = "SELECT event, due_at FROM deliveries INDEXED BY deliveries_later
+                 WHERE endpoint = ?1 AND state = 'later' ORDER BY due_at, event";
+    Ok(take(connection, later, &[endpoint], claimed, 1)?.first().map(|due| at(due.due_at)))
+}
+
+/// When the oldest event still owed to an endpoint was appended.
+pub(super) fn oldest_owed(
+    connection: &Connection,
+    endpoint: i64,
+) -> rusqlite::Result<Option<OffsetDateTime>> {
+    // The oldest of all is the first of its lane, so it is never among those waiting.
+    let mut oldest: Option<i64> = None;
+    for sql in [
+        "SELECT min(event) FROM deliveries INDEXED BY deliveries_ready
+         WHERE endpoint = ?1 AND state = 'ready'",
+        "SELECT min(event) FROM deliveries INDEXED BY deliveries_later
+         WHERE endpoint = ?1 AND state = 'later'",
+    ] {
+        let found: Option<i64> =
+            connection.prepare_cached(sql)?.query_row([endpoint], |row| row.get(0))?;
+        oldest = oldest.into_iter().chain(found).min();
+    }
+    oldest.map_or(Ok(None), |event| appended_at(connection, event))
+}
+
+/// All that a claim needs; an error that is not SQLite's names what cannot be read.
+pub(super) fn claim(
+    connection: &Connection,
+    endpoint: &Endpoint,
+    sequence: i64,
+) -> rusqlite::Result<Option<Result<Claim, Error>>> {
+    let read = |row: &rusqlite::Row<'_>| {
+        Ok((
+            row.get::<_, u32>(0)?,
+            row.get::<_, u32>(1)?,
+            row.get::<_, i64>(2)?,
+            row.get::<_, String>(3)?,
+        ))
+    };
+    let found = connection
+        .prepare_cached(
+            "SELECT d.attempts, d.event_failures, e.appended_at, e.envelope
+             FROM deliveries d JOIN events e ON e.sequence = d.event
+             WHERE d.event = ?1 AND d.endpoint = ?2",
+        )?
+        .query_row([sequence, endpoint.id], read)
+        .optional()?;
+    Ok(found.map(|(attempts, event_failures, appended_at, envelope)| {
+        let event = super::append::read_event(sequence, &envelope)?;
+        Ok(Claim {
+            delivery: DeliveryId::of(event.id, &endpoint.name),
+            event,
+            envelope,
+            attempt: attempts.saturating_add(1),
+            event_failures,
+            owed_since: at(appended_at),
+        })
+    }))
+}
+
+fn take(
+    connection: &Connection,
+    sql: &str,
+    parameters: &[i64],
+    claimed: &HashSet<i64>,
+    limit: usize,
+) -> rusqlite::Result<Vec<Due>> {
+    let mut taken = Vec::new();
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(parameters))?;
+    while taken.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let due = Due { event: row.get(0)?, due_at: row.get(1)? };
+        if !claimed.contains(&due.event) {
+            taken.push(due);
+        }
+    }
+    Ok(taken)
+}
+
+fn appended_at(connection: &Connection, event: i64) -> rusqlite::Result<Option<OffsetDateTime>> {
+    let sql = "SELECT appended_at FROM events WHERE sequence = ?1";
+    let found = connection.prepare_cached(sql)?.query_row([event], |row| row.get(0)).optional()?;
+    Ok(found.map(at))
+}
+
+/// A time as it is stored.
+pub(super) fn millis(time: OffsetDateTime) -> i64 {
+    // Every time there is fits: the year 9999 is 2.5e14 milliseconds away.
+    i64::try_from(time.unix_timestamp_nanos().div_euclid(1_000_000)).unwrap_or(i64::MAX)
+}
+
+/// A stored time.
+pub(super) fn at(millis: i64) -> OffsetDateTime {
+    // Only a hand that wrote to the database puts a time there that does not exist.
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}
+
+impl DeliveryId {
+    /// The id of the delivery of an event to an endpoint.
+    #[must_use]
+    pub fn of(event: EventId, endpoint: &str) -> Self {
+        Self { event, endpoint: mark(endpoint) }
+    }
+
+    /// The event it delivers.
+    #[must_use]
+    pub fn event(&self) -> EventId {
+        self.event
+    }
+
+    pub(super) fn endpoint_mark(&self) -> u64 {
+        self.endpoint
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{:016x}", self.event, self.endpoint)
+    }
+}
+
+impl FromStr for DeliveryId {
+    type Err = InvalidDeliveryId;
+
+    fn from_str(s: &str) -> Result<Self, InvalidDeliveryId> {
+        let (event, endpoint) = s.rsplit_once('-').ok_or(InvalidDeliveryId)?;
+        let id = Self {
+            event: event.parse().map_err(|_| InvalidDeliveryId)?,
+            endpoint: u64::from_str_radix(endpoint, 16).map_err(|_| InvalidDeliveryId)?,
+        };
+        // One id has one spelling: what comes back from a receiver is compared as text elsewhere.
+        if id.to_string() == s { Ok(id) } else { Err(InvalidDeliveryId) }
+    }
+}
+
+impl Class {
+    /// The word for it in the database and on the admin page.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Endpoint => "endpoint",
+            Self::Event => "event",
+        }
+    }
+}
+
+impl DeadReason {
+    /// The word for it in the database and on the admin page.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::IntentId;
+
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_delivery_survives_its_text() {
+        let event = EventId::of(IntentId::now(), None);
+        let id = DeliveryId::of(event, "build-service");
+        let text = id.to_string();
+        assert_eq!(text.parse::<DeliveryId>(), Ok(id));
+        assert!(!text.contains('.') && text.starts_with(&event.to_string()), "{text}");
+        assert_ne!(id, DeliveryId::of(event, "another"));
+        for wrong in ["", "x", &event.to_string(), &text.to_uppercase(), &format!("{text}0")] {
+            assert_eq!(wrong.parse::<DeliveryId>(), Err(InvalidDeliveryId), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_long_detail_is_cut_between_characters() {
+        assert_eq!(cut("short"), "short");
+        let long = "ä".repeat(DETAIL_BYTES);
+        assert_eq!(cut(&format!("x{long}")).len(), DETAIL_BYTES - 1);
+        assert_eq!(cut(&long).len(), DETAIL_BYTES);
+    }
+
+    #[test]
+    fn a_time_survives_its_milliseconds() {
+        let time = time::macros::datetime!(2026-03-01 09:15:02.123 UTC);
+        assert_eq!(at(millis(time)), time);
+        let before = time::macros::datetime!(1969-12-31 23:59:59.999 UTC);
+        assert_eq!(millis(before), -1);
+        assert_eq!(at(i64::MAX), OffsetDateTime::UNIX_EPOCH);
+    }
+}

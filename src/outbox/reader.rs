@@ -1,0 +1,252 @@
+//! The reading thread: claims, due times and last known digests, on a read-only connection of its own.
+//!
+//! Reading here and not on the writer keeps a claim from waiting behind a sync, and a sync from waiting
+//! behind a claim. It is exact all the same:
+//! - what was answered as appended is committed, and every query sees all that is committed;
+//! - the claims belong to this thread. The writer, once an outcome is committed, only puts it on a
+//!   list; the list is emptied *before* a query begins, so whatever is no longer claimed is seen as
+//!   the outcome left it, and nothing can be claimed twice from an older view.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tracing::error;
+use tracing::warn;
+
+use crate::registry::RepositoryName;
+use crate::registry::Tag;
+
+use super::Claim;
+use super::Error;
+use super::Known;
+use super::deliveries;
+use super::endpoints::Endpoint;
+use super::error::means_damage;
+use super::queue::Taken;
+use super::recovery;
+use super::shared::Shared;
+use super::tags;
+
+/// What can be asked.
+pub(super) enum Query {
+    Claim {
+        endpoint: String,
+        now: OffsetDateTime,
+        limit: usize,
+        reply: oneshot::Sender<Result<Claimed, Error>>,
+    },
+    NextDue {
+        endpoint: String,
+        reply: oneshot::Sender<Result<Option<OffsetDateTime>, Error>>,
+    },
+    Known {
+        registry: Option<String>,
+        repository: RepositoryName,
+        tag: Tag,
+        reply: oneshot::Sender<Result<Known, Error>>,
+    },
+}
+
+/// Claims on their way to whoever asked; given back if nobody is there any more to take them.
+pub(super) struct Claimed {
+    claims: Vec<Claim>,
+    shared: Arc<Shared>,
+}
+
+/// How many queries are answered before the list of ended claims is looked at again.
+const BATCH: usize = 64;
+
+/// From one look at the age of what is owed to the next.
+const BETWEEN_MEASUREMENTS: Duration = Duration::from_secs(10);
+
+/// The reading thread's own things.
+pub(super) struct Reader {
+    shared: Arc<Shared>,
+    connection: Option<Connection>,
+    /// By endpoint, the events taken to be attempted.
+    claims: HashMap<i64, HashSet<i64>>,
+    measured: Option<Instant>,
+}
+
+impl Reader {
+    pub(super) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
+        Self { shared, connection: Some(connection), claims: HashMap::new(), measured: None }
+    }
+
+    /// Answers until the queue is closed.
+    pub(super) fn run(mut self) {
+        loop {
+            match self.shared.reads.take(BATCH, BETWEEN_MEASUREMENTS) {
+                Taken::Commands(queries) => {
+                    for query in queries {
+                        self.answer(query);
+                    }
+                }
+                Taken::Idle => {}
+                Taken::Closed => return,
+            }
+            if self.measured.is_none_or(|at| at.elapsed() >= BETWEEN_MEASUREMENTS) {
+                self.measure();
+                self.measured = Some(Instant::now());
+            }
+        }
+    }
+
+    fn answer(&mut self, query: Query) {
+        self.take_back_ended();
+        // Nobody listening is no fault: whoever asked has left.
+        let _left = match query {
+            Query::Claim { endpoint, now, limit, reply } => {
+                let claims = self.claim(&endpoint, now, limit);
+                let shared = Arc::clone(&self.shared);
+                reply.send(claims.map(|claims| Claimed { claims, shared })).is_err()
+            }
+            Query::NextDue { endpoint, reply } => reply.send(self.next_due(&endpoint)).is_err(),
+            Query::Known { registry, repository, tag, reply } => {
+                let known = self.query(|connection| match &registry {
+                    Some(registry) => tags::known(connection, registry, &repository, &tag),
+                    None => tags::known_anywhere(connection, &repository, &tag),
+                });
+                reply.send(known).is_err()
+            }
+        };
+    }
+
+    fn claim(
+        &mut self,
+        endpoint: &str,
+        now: OffsetDateTime,
+        limit: usize,
+    ) -> Result<Vec<Claim>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let Some(endpoint) = shared.endpoints.named(endpoint) else {
+            return Ok(Vec::new());
+        };
+        let mut claims = Vec::new();
+        // Not one round only: what cannot be read must not stand in the way of what can.
+        while claims.len() < limit {
+            let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
+            let wanted = limit - claims.len();
+            let due = self.query(|connection| {
+                deliveries::due(connection, endpoint.id, &claimed, now, wanted)
+            });
+            let claimed = self.claims.entry(endpoint.id).or_insert(claimed);
+            let due = due?;
+            if due.is_empty() {
+                break;
+            }
+            claimed.extend(&due);
+            for sequence in due {
+                let claim = self.query(|c| deliveries::claim(c, endpoint, sequence));
+                match claim {
+                    Ok(Some(Ok(claim))) => claims.push(claim),
+                    Ok(Some(Err(error))) => say_unreadable(endpoint, &error),
+                    Ok(None) => {}
+                    Err(error) => {
+                        // None of these will reach anybody.
+                        drop(Claimed { claims, shared: Arc::clone(&self.shared) });
+                        self.release(endpoint.id, sequence);
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    fn next_due(&mut self, endpoint: &str) -> Result<Option<OffsetDateTime>, Error> {
+        let shared = Arc::clone(&self.shared);
+        let Some(endpoint) = shared.endpoints.named(endpoint) else {
+            return Ok(None);
+        };
+        let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
+        let due = self.query(|c| deliveries::next_due(c, endpoint.id, &claimed));
+        self.claims.insert(endpoint.id, claimed);
+        due
+    }
+
+    fn take_back_ended(&mut self) {
+        for (endpoint, event) in self.shared.take_released() {
+            self.release(endpoint, event);
+        }
+    }
+
+    fn release(&mut self, endpoint: i64, event: i64) {
+        if let Some(claimed) = self.claims.get_mut(&endpoint) {
+            claimed.remove(&event);
+        }
+    }
+
+    /// Runs a query, opening the database again if the last one failed.
+    fn query<T>(
+        &mut self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => recovery::reader(&self.shared.database)?,
+        };
+        let database = self.shared.database.clone();
+        match query(&connection) {
+            Ok(answer) => {
+                self.connection = Some(connection);
+                Ok(answer)
+            }
+            Err(source) if means_damage(&source) => {
+                Err(Error::Damaged { database, detail: source.to_string() })
+            }
+            Err(source) => Err(Error::Read { database, source }),
+        }
+    }
+
+    fn measure(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        for endpoint in shared.endpoints.iter() {
+            match self.query(|connection| deliveries::oldest_owed(connection, endpoint.id)) {
+                Ok(oldest) => {
+                    let seconds = oldest.map_or(0, OffsetDateTime::unix_timestamp);
+                    shared.metrics.oldest_owed_to(&endpoint.name, seconds);
+                }
+                Err(error) => {
+                    let error = error.chain();
+                    warn!(error, "The age of what is owed cannot be read");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// It stays claimed, so that this is said once in a run and the other lanes go on.
+fn say_unreadable(endpoint: &Endpoint, error: &Error) {
+    let error = error.chain();
+    error!(error, endpoint = endpoint.name, "A stored event cannot be read, its lane stands still");
+}
+
+/// However the thread ends, nobody must wait for it.
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.shared.reads.close();
+        self.shared.reads.clear();
+    }
+}
+
+impl Claimed {
+    pub(super) fn into_claims(mut self) -> Vec<Claim> {
+        std::mem::take(&mut self.claims)
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        for claim in self.claims.drain(..) {
+            self.shared.give_back(&claim);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The tables, row by row, and how an older file becomes a newer one.
+//!
+//! One SQLite file, `outbox.db`, that anybody may read with `sqlite3`. Its `application_id` is
+//! `PBel`, its `user_version` the number of the last migration. Times are milliseconds since 1970,
+//! ids are the sixteen bytes of a UUID, digests and names are their text.
+//!
+//! | table | one row is | and holds |
+//! |---|---|---|
+//! | `events` | one event, never changed | `sequence`: its place in the order of all (gaps allowed, never back). `id`: the event's id, time-ordered, so that the index grows at its end. `intent`: the exchange it came from. `key`: what two reports of one fact share. `appended_at`. `envelope`: the CloudEvents JSON as delivered. |
+//! | `endpoints` | a name deliveries refer to | `id`, `name`, and `owed`: how many deliveries to it are outstanding, kept with every transaction so that nobody has to count a million rows. A row stays when the endpoint leaves the configuration: so do the events it is owed. |
+//! | `deliveries` | one event owed to one endpoint | `event`, `endpoint`. `lane`: 64 bits of the SHA-256 of the event's lane; lanes that collide only wait for each other. `state`: see below. `due_at`: when the next attempt may start. `attempts` and `event_failures` so far. `ended_at` and `reason` once it is `acked` or `dead`. |
+//! | `attempts` | one exchange of a delivery | `event`, `endpoint`, `number`, `started_at`, `ended_at`, `class`, `status`, `detail`. The last twenty of each delivery. |
+//! | `tags` | what a tag was last known to be | `registry`, `repository`, `tag`. `digest`: null where the tag was deleted. `sequence`, `at`: of the event that said so. No row: we never knew, or no longer do. |
+//! | `manifests` | the size of one manifest's content | `digest`, `total_size`; `number` grows, so that the oldest rows can be found and forgotten. |
+//! | `settings` | the endpoints from some event on | `since`: the last sequence before; `endpoints`: a JSON array of names. |
+//! | `intents` | an exchange whose end is not known | `id`, `opened_at`, `document`: its facts as JSON. Removed in the transaction that appends its events or its row in `closed`. Written by settling (delivery guarantees, 3.5). |
+//! | `closed` | an exchange that made no event | `intent`, `closed_at`, `reason`. Written by settling. |
+//! | `notifications` | a registry's report not yet an event | `source`, `source_id`: who sent it and its id there. `received_at`, `document`: its facts as JSON, or the raw bytes where it is quarantined. Written by pairing (delivery guarantees, 4). |
+//! | `links` | a notification paired with a fact | `source`, `source_id`, and the `event` or the `intent` it speaks of. Written by pairing. |
+//!
+//! A delivery's `state`:
+//!
+//! | state | meaning |
+//! |---|---|
+//! | `waiting` | an earlier delivery of its lane to its endpoint is outstanding |
+//! | `ready` | first of its lane and never attempted: due at once, whatever the clock says |
+//! | `later` | first of its lane, attempted, due again at `due_at` |
+//! | `acked` | the receiver took it |
+//! | `dead` | given up, `reason` says why |
+//!
+//! The first of a lane is marked rather than searched for, and all three indexes of `deliveries` hold
+//! nothing but outstanding rows of one kind: taking the next due one costs the same with ten owed and
+//! with a million, in one lane or in a million lanes.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use rusqlite::TransactionBehavior;
+
+use super::Error;
+
+/// `PBel`, so that `file` and we can tell whose database it is.
+pub(super) const APPLICATION_ID: i32 = 0x5042_656c;
+
+/// What brings a file from each version to the next; the first one makes it.
+pub(super) const MIGRATIONS: &[&str] = &[FIRST];
+
+const FIRST: &str = "
+CREATE TABLE events (
+    sequence    INTEGER PRIMARY KEY AUTOINCREMENT,
+    id          BLOB    NOT NULL UNIQUE,
+    intent      BLOB    NOT NULL,
+    key         TEXT    NOT NULL,
+    appended_at INTEGER NOT NULL,
+    envelope    TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE endpoints (
+    id   INTEGER PRIMARY KEY,
+    name TEXT    NOT NULL UNIQUE,
+    owed INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+CREATE TABLE deliveries (
+    event          INTEGER NOT NULL REFERENCES events (sequence),
+    endpoint       INTEGER NOT NULL REFERENCES endpoints (id),
+    lane           INTEGER NOT NULL,
+    state          TEXT    NOT NULL CHECK (state IN ('waiting', 'ready', 'later', 'acked', 'dead')),
+    due_at         INTEGER NOT NULL,
+    attempts       INTEGER NOT NULL DEFAULT 0,
+    event_failures INTEGER NOT NULL DEFAULT 0,
+    ended_at       INTEGER,
+    reason         TEXT,
+    PRIMARY KEY (event, endpoint)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX deliveries_ready ON deliveries (endpoint, event) WHERE state = 'ready';
+CREATE INDEX deliveries_later ON deliveries (endpoint, due_at, event) WHERE state = 'later';
+CREATE INDEX deliveries_lane ON deliveries (endpoint, lane, event) WHERE ended_at IS NULL;
+
+CREATE TABLE attempts (
+    event      INTEGER NOT NULL,
+    endpoint   INTEGER NOT NULL,
+    number     INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at   INTEGER NOT NULL,
+    class      TEXT    NOT NULL CHECK (class IN ('taken', 'endpoint', 'event')),
+    status     INTEGER,
+    detail     TEXT    NOT NULL,
+    PRIMARY KEY (event, endpoint, number),
+    FOREIGN KEY (event, endpoint) REFERENCES deliveries (event, endpoint)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tags (
+    repository TEXT    NOT NULL,
+    tag        TEXT    NOT NULL,
+    registry   TEXT    NOT NULL,
+    digest     TEXT,
+    sequence   INTEGER NOT NULL,
+    at         INTEGER NOT NULL,
+    PRIMARY KEY (repository, tag, registry)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tags_digest ON tags (repository, digest) WHERE digest IS NOT NULL;
+CREATE INDEX tags_absent ON tags (at) WHERE digest IS NULL;
+
+CREATE TABLE manifests (
+    number     INTEGER PRIMARY KEY,
+    digest     TEXT    NOT NULL UNIQUE,
+    total_size INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE settings (
+    number    INTEGER PRIMARY KEY,
+    since     INTEGER NOT NULL,
+    endpoints TEXT    NOT NULL
+) STRICT;
+
+CREATE TABLE intents (
+    id        BLOB    PRIMARY KEY,
+    opened_at INTEGER NOT NULL,
+    document  TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE closed (
+    intent    BLOB    PRIMARY KEY,
+    closed_at INTEGER NOT NULL,
+    reason    TEXT    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE notifications (
+    source      TEXT    NOT NULL,
+    source_id   TEXT    NOT NULL,
+    received_at INTEGER NOT NULL,
+    document    BLOB    NOT NULL,
+    PRIMARY KEY (source, source_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE links (
+    source    TEXT NOT NULL,
+    source_id TEXT NOT NULL,
+    event     INTEGER REFERENCES events (sequence),
+    intent    BLOB,
+    PRIMARY KEY (source, source_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX links_event ON links (event) WHERE event IS NOT NULL;
+";
+
+/// Refuses a format that a newer release wrote, or a database that is not an outbox at all.
+pub(super) fn check(
+    database: &Path,
+    application: i32,
+    version: i32,
+    known: i32,
+) -> Result<(), Error> {
+    if application != APPLICATION_ID {
+        return Err(Error::Foreign { database: database.to_owned() });
+    }
+    if version > known {
+        return Err(Error::Newer { database: database.to_owned(), found: version, known });
+    }
+    Ok(())
+}
+
+/// Brings the file to the last version, all steps in one transaction. Where there is something to
+/// lose, a copy of the file as it was stays beside it, `outbox.v<version>.db` (rule J4).
+pub(super) fn migrate(
+    connection: &mut Connection,
+    database: &Path,
+    steps: &[&str],
+) -> Result<(), Error> {
+    let failed = |source| Error::Open { database: database.to_owned(), source };
+    let known = i32::try_from(steps.len()).unwrap_or(i32::MAX);
+    let pragma = |connection: &Connection, name| {
+        connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0))
+    };
+    let version = pragma(connection, "user_version").map_err(failed)?;
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let empty = connection.query_row(tables, [], |row| row.get::<_, i64>(0)).map_err(failed)? == 0;
+    if version != 0 || !empty {
+        let application = pragma(connection, "application_id").map_err(failed)?;
+        check(database, application, version, known)?;
+    }
+    if version == known {
+        return Ok(());
+    }
+    if version > 0 {
+        let copy = copy_path(database, version);
+        if let Err(source) = std::fs::remove_file(&copy)
+            && source.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(Error::Directory { path: copy, source });
+        }
+        connection.execute("VACUUM INTO ?1", [copy.to_string_lossy().as_ref()]).map_err(failed)?;
+        super::directory::keep_private(&copy)?;
+    }
+    let behavior = TransactionBehavior::Immediate;
+    let transaction = connection.transaction_with_behavior(behavior).map_err(failed)?;
+    for step in steps.iter().skip(usize::try_from(version).unwrap_or_default()) {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", known).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+fn copy_path(database: &Path, version: i32) -> PathBuf {
+    database.with_extension(format!("v{version}.db"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_versions_are_migrated_at_once_and_a_copy_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("outbox.db");
+        let mut connection = Connection::open(&database).unwrap();
+        let first = "CREATE TABLE a (x INTEGER); INSERT INTO a VALUES (1);";
+        migrate(&mut connection, &database, &[first]).unwrap();
+        let steps = [first, "ALTER TABLE a ADD y INTEGER;", "UPDATE a SET y = x + 1;"];
+        migrate(&mut connection, &database, &steps).unwrap();
+        let y: i64 = connection.query_row("SELECT y FROM a", [], |row| row.get(0)).unwrap();
+        assert_eq!(y, 2);
+        let copy = Connection::open(copy_path(&database, 1)).unwrap();
+        assert!(copy.prepare("SELECT y FROM a").is_err());
+        let x: i64 = copy.query_row("SELECT x FROM a", [], |row| row.get(0)).unwrap();
+        assert_eq!(x, 1);
+    }
+
+    #[test]
+    fn a_step_that_fails_leaves_the_version_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("outbox.db");
+        let mut connection = Connection::open(&database).unwrap();
+        migrate(&mut connection, &database, &["CREATE TABLE a (x INTEGER);"]).unwrap();
+        let steps = ["", "CREATE TABLE b (x INTEGER);", "nonsense"];
+        assert!(migrate(&mut connection, &database, &steps).is_err());
+        assert!(connection.prepare("SELECT x FROM b").is_err());
+        migrate(&mut connection, &database, &["", "CREATE TABLE b (x INTEGER);"]).unwrap();
+    }
+
+    #[test]
+    fn a_database_of_somebody_else_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("outbox.db");
+        let mut connection = Connection::open(&database).unwrap();
+        connection.execute_batch("CREATE TABLE theirs (x INTEGER);").unwrap();
+        let error = migrate(&mut connection, &database, MIGRATIONS).unwrap_err();
+        assert!(matches!(error, Error::Foreign { .. }), "{error}");
+    }
+}

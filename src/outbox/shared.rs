@@ -1,0 +1,64 @@
+//! What the handles and the two threads of an outbox have in common.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use tokio::sync::watch;
+
+use super::Claim;
+use super::Metrics;
+use super::State;
+use super::endpoints::Endpoints;
+use super::queue::Queue;
+use super::reader::Query;
+use super::writer::Command;
+
+/// The length of each queue; callers beyond it wait.
+const PLACES: usize = 4096;
+
+pub(super) struct Shared {
+    pub(super) database: PathBuf,
+    pub(super) endpoints: Endpoints,
+    pub(super) metrics: Metrics,
+    pub(super) writes: Queue<Command>,
+    pub(super) reads: Queue<Query>,
+    pub(super) state: watch::Sender<State>,
+    /// Becomes true when the writing thread has ended and let go of everything.
+    pub(super) ended: watch::Sender<bool>,
+    /// Claims that have ended: endpoint and event. The reading thread takes them from here.
+    released: Mutex<Vec<(i64, i64)>>,
+}
+
+impl Shared {
+    pub(super) fn new(database: PathBuf, endpoints: Endpoints, metrics: Metrics) -> Self {
+        Self {
+            database,
+            endpoints,
+            metrics,
+            writes: Queue::new(PLACES),
+            reads: Queue::new(PLACES),
+            state: watch::Sender::new(State::Working),
+            ended: watch::Sender::new(false),
+            released: Mutex::default(),
+        }
+    }
+
+    /// Ends claims. Only after what ended them is committed, or the next query sees them as they were.
+    pub(super) fn release(&self, claims: Vec<(i64, i64)>) {
+        self.released.lock().unwrap_or_else(PoisonError::into_inner).extend(claims);
+    }
+
+    /// Ends a claim without an attempt.
+    pub(super) fn give_back(&self, claim: &Claim) {
+        let endpoint = self.endpoints.with_mark(claim.delivery.endpoint_mark());
+        let sequence = claim.event.sequence.and_then(|sequence| i64::try_from(sequence).ok());
+        if let (Some(endpoint), Some(sequence)) = (endpoint, sequence) {
+            self.release(vec![(endpoint.id, sequence)]);
+        }
+    }
+
+    pub(super) fn take_released(&self) -> Vec<(i64, i64)> {
+        std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,304 @@
+use time::Duration;
+
+use crate::event::Change;
+use crate::event::Origin;
+use crate::event::Outcome;
+use crate::event::schema::Envelope;
+use crate::registry::Platform;
+
+use super::super::DeadReason;
+use super::super::DeliveryId;
+use super::super::Known;
+use super::*;
+
+#[tokio::test]
+async fn an_event_says_what_it_changed() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &[]);
+    let looked = |before| Append { before, ..push("1", "a") };
+    let (a, b) = (digest("a"), digest("b"));
+    for (append_this, change, previous) in [
+        (push("unlooked", "a"), None, None),
+        (push("unlooked", "b"), Some(Change::Moved), Some(&a)),
+        (looked(Before::Absent), Some(Change::Created), None),
+        (push("1", "a"), Some(Change::Unchanged), Some(&a)),
+        (Append { before: Before::Absent, ..push("1", "b") }, Some(Change::Moved), Some(&a)),
+        (delete(Some("1"), None), None, Some(&b)),
+        (push("1", "b"), Some(Change::Created), None),
+        (push("2", "b"), None, None),
+        (delete(None, Some("b")), None, None),
+        (push("1", "a"), Some(Change::Created), None),
+        (push("2", "a"), Some(Change::Created), None),
+        (
+            Append { before: Before::Was(b.clone()), ..push("3", "a") },
+            Some(Change::Moved),
+            Some(&b),
+        ),
+        (
+            Append { before: Before::Was(a.clone()), ..push("4", "a") },
+            Some(Change::Unchanged),
+            Some(&a),
+        ),
+    ] {
+        let words = format!("{:?}", append_this.events[0].subject());
+        let appended = append(&outbox, append_this).await;
+        assert_eq!(appended.event.change, change, "{words}");
+        assert_eq!(appended.event.previous_digest.as_ref(), previous, "{words}");
+    }
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn one_append_of_several_tags_is_several_events_and_no_look_speaks_for_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &[]);
+    append(&outbox, push("b", "a")).await;
+    let mut both = push("a", "a");
+    both.events.extend(push("b", "a").events);
+    both.before = Before::Absent;
+    let appended = outbox.append(both).await.unwrap();
+    let changes: Vec<_> = appended.iter().map(|a| a.event.change).collect();
+    assert_eq!(changes, [None, Some(Change::Unchanged)]);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn what_nobody_confirmed_and_what_comes_late_changes_nothing_we_know_for_sure() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &[]);
+    let (repository, tag) = ("team/app".parse().unwrap(), "1".parse().unwrap());
+    append(&outbox, push("1", "a")).await;
+    assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Digest(digest("a")));
+    let unconfirmed = with(push("1", "b"), |event| event.outcome = Outcome::Unconfirmed);
+    assert_eq!(append(&outbox, unconfirmed).await.event.change, None);
+    assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Never);
+    append(&outbox, push("1", "a")).await;
+    let late = with(push("1", "b"), |event| {
+        event.origin = Origin::Notification;
+        event.time = now() - Duration::hours(1);
+    });
+    assert_eq!(append(&outbox, late).await.event.change, None);
+    assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Never);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn two_registries_do_not_share_a_tag() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &[]);
+    let (repository, tag) = ("team/app".parse().unwrap(), "1".parse().unwrap());
+    assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Never);
+    append(&outbox, push("1", "a")).await;
+    append(&outbox, delete(Some("1"), None)).await;
+    assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Absent);
+    let elsewhere = with(push("1", "b"), |event| event.registry = "docker.io".to_owned());
+    assert_eq!(append(&outbox, elsewhere).await.event.change, None);
+    assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Never);
+    let there = outbox.last_digest_at("docker.io", &repository, &tag).await.unwrap();
+    assert_eq!(there, Known::Digest(digest("b")));
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn an_index_is_as_large_as_all_it_lists() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &[]);
+    let child = |content: &'static str, size| {
+        with(push("x", content), move |event| (event.tag, event.total_size) = (None, size))
+    };
+    let platform = |content: &str| Platform {
+        os: "linux".to_owned(),
+        architecture: content.to_owned(),
+        variant: None,
+        digest: digest(content),
+    };
+    let index = |contents: &[&str]| {
+        let platforms: Vec<_> = contents.iter().map(|c| platform(c)).collect();
+        with(push("1", "index"), move |event| {
+            event.kind = Some(Kind::Index);
+            event.total_size = None;
+            event.platforms.clone_from(&platforms);
+        })
+    };
+    append(&outbox, child("amd64", Some(70))).await;
+    append(&outbox, child("arm64", Some(30))).await;
+    append(&outbox, child("huge", Some(u64::MAX))).await;
+    for (listed, expected) in [
+        (&["amd64", "arm64"][..], Some(100)),
+        (&["amd64", "amd64"], Some(140)),
+        (&["amd64", "unknown"], None),
+        (&["amd64", "huge"], None),
+        (&[], None),
+    ] {
+        let appended = append(&outbox, index(listed)).await;
+        assert_eq!(appended.event.total_size, expected, "{listed:?}");
+    }
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_there_is_answered_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a", "b"]);
+    let mut once = push("1", "a");
+    once.events.push(once.events[0].clone());
+    let first = outbox.append(once.clone()).await.unwrap();
+    assert_eq!((first[0].new, first[1].new), (true, false));
+    assert_eq!(first[0].event, first[1].event);
+    assert_eq!(first[0].owed_to, ["a", "b"]);
+    let mut changed = once;
+    changed.events.truncate(1);
+    changed.events[0].actor.name = Some("somebody else".to_owned());
+    let again = append(&outbox, changed).await;
+    assert_eq!(again, first[1]);
+    assert_eq!(append(&outbox, push("1", "a")).await.event.sequence, Some(2));
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn the_stored_text_is_the_final_event() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    append(&outbox, push("1", "a")).await;
+    let appended = append(&outbox, push("1", "b")).await;
+    let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
+    ack(&outbox, &claim).await;
+    let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
+    assert_eq!(claim.event, appended.event);
+    assert_eq!(claim.envelope, Envelope::of(&appended.event).to_json());
+    assert_eq!(claim.event.change, Some(Change::Moved));
+    assert_eq!(claim.delivery, DeliveryId::of(claim.event.id, "a"));
+    assert!(claim.owed_since <= now() && claim.owed_since > now() - Duration::minutes(10));
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn each_endpoint_is_owed_what_it_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut config = config(directory.path(), &["all"]);
+    let created = Filter { changes: vec![Change::Created], ..Filter::default() };
+    let deletes = Filter { actions: vec![Action::Delete], ..Filter::default() };
+    for filter in [created, deletes] {
+        config.subscriptions.push(Subscription { endpoint: "some".to_owned(), filter });
+    }
+    let outbox = Outbox::open(config, Metrics::default()).unwrap();
+    let owed = outbox.owed("some");
+    append(&outbox, Append { before: Before::Absent, ..push("1", "a") }).await;
+    assert!(owed.has_changed().unwrap());
+    assert_eq!(append(&outbox, push("1", "b")).await.owed_to, ["all"]);
+    assert_eq!(append(&outbox, delete(Some("1"), None)).await.owed_to, ["all", "some"]);
+    assert!(!outbox.owed("nobody").has_changed().unwrap());
+    assert!(outbox.claim("nobody", now(), 9).await.unwrap().is_empty());
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn a_lane_goes_one_by_one_and_lanes_do_not_wait_for_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a", "b"]);
+    for tag in ["1", "1", "2", "1", "2"] {
+        append(&outbox, push(tag, "a")).await;
+    }
+    let first = outbox.claim("a", now(), 9).await.unwrap();
+    assert_eq!(sequences(&first), [1, 3]);
+    assert!(outbox.claim("a", now(), 9).await.unwrap().is_empty());
+    assert_eq!(outbox.next_due("a").await.unwrap(), None);
+    // The other endpoint has a lane of its own.
+    assert_eq!(sequences(&outbox.claim("b", now(), 1).await.unwrap()), [1]);
+    ack(&outbox, &first[0]).await;
+    let second = outbox.claim("a", now(), 9).await.unwrap();
+    assert_eq!(sequences(&second), [2]);
+    let dead = Next::Dead(DeadReason::Refused);
+    outbox.record(outcome(&second[0], Class::Event, dead)).await.unwrap();
+    let later = now() + Duration::minutes(5);
+    outbox.record(outcome(&first[1], Class::Endpoint, Next::Due(later))).await.unwrap();
+    let third = outbox.claim("a", now(), 9).await.unwrap();
+    assert_eq!(sequences(&third), [4]);
+    assert_eq!(
+        outbox.next_due("a").await.unwrap().unwrap().unix_timestamp(),
+        later.unix_timestamp()
+    );
+    let fourth = outbox.claim("a", later, 9).await.unwrap();
+    assert_eq!(sequences(&fourth), [3]);
+    assert_eq!((fourth[0].attempt, fourth[0].event_failures), (2, 0));
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn what_was_never_attempted_is_due_whatever_the_clock_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    append(&outbox, push("1", "a")).await;
+    let past = now() - Duration::days(3650);
+    let claim = outbox.claim("a", past, 9).await.unwrap().remove(0);
+    // The clock was ten years ahead when this was recorded.
+    let due = Next::Due(now() + Duration::minutes(5));
+    outbox.record(outcome(&claim, Class::Endpoint, due)).await.unwrap();
+    assert_eq!(outbox.claim("a", now(), 9).await.unwrap().len(), 0);
+    assert_eq!(outbox.claim("a", past, 9).await.unwrap().len(), 1);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn the_next_of_a_lane_is_announced() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    append(&outbox, push("1", "a")).await;
+    append(&outbox, push("1", "b")).await;
+    let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
+    let mut owed = outbox.owed("a");
+    owed.mark_unchanged();
+    ack(&outbox, &claim).await;
+    owed.changed().await.unwrap();
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_given_back_or_never_received_is_due_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    append(&outbox, push("1", "a")).await;
+    let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
+    outbox.give_back(&claim);
+    let mut left = Box::pin(outbox.claim("a", now(), 9));
+    assert!(futures_util::poll!(&mut left).is_pending());
+    drop(left);
+    let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
+    assert_eq!(claim.attempt, 1);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn an_outcome_counts_once_and_the_last_twenty_attempts_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    append(&outbox, push("1", "a")).await;
+    for n in 1..=25 {
+        let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
+        assert_eq!((claim.attempt, claim.event_failures), (n, n / 2));
+        let class = if n % 2 == 0 { Class::Endpoint } else { Class::Event };
+        let class = if n == 25 { Class::Taken } else { class };
+        let next = if n == 25 { Next::Acked } else { Next::Due(now() - Duration::seconds(1)) };
+        let mut ended = outcome(&claim, class, next);
+        ended.detail = "ä".repeat(10_000);
+        outbox.record(ended.clone()).await.unwrap();
+        outbox.record(ended).await.unwrap();
+    }
+    assert!(outbox.claim("a", now(), 9).await.unwrap().is_empty());
+    let stranger = DeliveryId::of(EventId::of(IntentId::now(), None), "a");
+    let claim_id = outbox.append(push("1", "b")).await.unwrap().remove(0).event.id;
+    let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
+    assert_eq!(claim.event.id, claim_id);
+    let unknown =
+        AttemptOutcome { delivery: stranger, ..outcome(&claim, Class::Taken, Next::Acked) };
+    assert!(matches!(outbox.record(unknown).await, Err(Error::UnknownDelivery { .. })));
+    outbox.close().await;
+    let database = directory.path().join("outbox/outbox.db");
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let row = |sql: &str| connection.query_row(sql, [], |r| Ok((r.get(0)?, r.get(1)?))).unwrap();
+    let (first, kept): (i64, i64) = row("SELECT min(number), count(*) FROM attempts");
+    assert_eq!((first, kept), (6, 20));
+    let (longest, owed): (i64, i64) =
+        row("SELECT max(length(CAST(detail AS BLOB))), (SELECT owed FROM endpoints) FROM attempts");
+    assert_eq!((longest, owed), (4096, 1));
+}

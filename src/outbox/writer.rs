@@ -1,0 +1,347 @@
+//! The one writer: group commit, and what happens when a commit fails.
+//!
+//! The thread takes everything that waits, makes one transaction of it, commits, and then answers
+//! everybody. While one sync runs, what arrives joins the next: no timer, no delay. SQLite checkpoints
+//! on this connection too (rule J8), after the commit that made the log long enough.
+//!
+//! A transaction that failed is never tried again on its connection (rule J2). The batch stays in
+//! memory, the connection is dropped, the database is opened again and checked, its log written back,
+//! and the batch goes in once more: the ids make that harmless. If that fails as well, everybody is
+//! told, and the outbox has failed until opening it succeeds: at the next command, or in 5 s.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::time::Instant;
+
+use rusqlite::Connection;
+use rusqlite::TransactionBehavior;
+use rusqlite::params;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+use tracing::error;
+use tracing::info;
+use tracing::warn;
+
+use crate::event::EventId;
+
+use super::Append;
+use super::Appended;
+use super::AttemptOutcome;
+use super::Error;
+use super::State;
+use super::append;
+use super::append::Effects;
+use super::deliveries;
+use super::deliveries::millis;
+use super::directory::Directory;
+use super::error::means_damage;
+use super::queue::Taken;
+use super::recovery;
+use super::retention::Retention;
+use super::shared::Shared;
+
+/// What can be written.
+pub(super) enum Command {
+    Append(Append, oneshot::Sender<Result<Vec<Appended>, Error>>),
+    Record(AttemptOutcome, oneshot::Sender<Result<(), Error>>),
+    /// Something a test does to the connection.
+    #[cfg(test)]
+    Test(fn(&Connection) -> rusqlite::Result<()>, oneshot::Sender<()>),
+}
+
+/// The most commands that share a commit.
+const BATCH: usize = 512;
+
+/// From one try to open a failed database to the next.
+const BETWEEN_TRIES: Duration = Duration::from_secs(5);
+
+/// The writing thread's own things.
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    /// Held until the thread ends.
+    _directory: Directory,
+    /// None after a failure.
+    connection: Option<Connection>,
+    retention: Retention,
+    reader: Option<JoinHandle<()>>,
+}
+
+/// A committed transaction.
+struct Done {
+    replies: Vec<Reply>,
+    effects: Effects,
+}
+
+enum Reply {
+    Append(Result<Vec<Appended>, Error>),
+    Record(Result<(), Error>),
+    #[cfg(test)]
+    Test,
+}
+
+/// A transaction that failed.
+struct Failure {
+    error: Box<Error>,
+    /// What it had added: should its commit be on disk after all, this is still new to the callers.
+    added: HashSet<EventId>,
+    /// Whether it came as far as a transaction, so that another try is worth it.
+    began: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        directory: Directory,
+        connection: Connection,
+        reader: JoinHandle<()>,
+    ) -> Self {
+        Self {
+            shared,
+            _directory: directory,
+            connection: Some(connection),
+            retention: Retention::new(),
+            reader: Some(reader),
+        }
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub(super) fn run(mut self) {
+        loop {
+            let patience = match self.connection {
+                Some(_) => self.retention.patience(),
+                None => BETWEEN_TRIES,
+            };
+            match self.shared.writes.take(BATCH, patience) {
+                Taken::Commands(batch) => {
+                    self.write(batch);
+                    self.forget(true);
+                }
+                Taken::Idle if self.connection.is_none() => {
+                    if let Err(error) = self.connect() {
+                        self.fail(error);
+                    }
+                }
+                Taken::Idle => self.forget(false),
+                Taken::Closed => break,
+            }
+        }
+    }
+
+    fn write(&mut self, batch: Vec<Command>) {
+        let started = Instant::now();
+        let mut result = self.attempt(&batch, HashSet::new());
+        if let Err(Failure { error, added, began: true }) = result {
+            self.shared.metrics.failures.inc();
+            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+            self.connection = None;
+            result = self.attempt(&batch, added);
+        }
+        match result {
+            Ok(done) => {
+                self.shared.metrics.committed(batch.len(), started.elapsed());
+                self.succeed();
+                self.answer(batch, done);
+            }
+            Err(failure) => {
+                let error = self.fail(*failure.error);
+                for command in batch {
+                    self.refuse(command, &error);
+                }
+            }
+        }
+    }
+
+    /// Everything in one transaction, opening the database first if it is not.
+    fn attempt(
+        &mut self,
+        batch: &[Command],
+        mut earlier: HashSet<EventId>,
+    ) -> Result<Done, Failure> {
+        let shared = Arc::clone(&self.shared);
+        let mut effects = Effects::default();
+        let result = match self.connect() {
+            Ok(connection) => transact(connection, &shared, batch, &mut earlier, &mut effects),
+            Err(error) => {
+                return Err(Failure { error: Box::new(error), added: earlier, began: false });
+            }
+        };
+        match result {
+            Ok(replies) => Ok(Done { replies, effects }),
+            Err(source) => {
+                earlier.extend(effects.added);
+                let database = self.shared.database.clone();
+                let error = if means_damage(&source) {
+                    Error::Damaged { database, detail: source.to_string() }
+                } else {
+                    Error::Write { database, source }
+                };
+                Err(Failure { error: Box::new(error), added: earlier, began: true })
+            }
+        }
+    }
+
+    fn connect(&mut self) -> Result<&mut Connection, Error> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => {
+                let connection = recovery::reopen(&self.shared.database)?;
+                self.succeed();
+                connection
+            }
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    /// Tells everybody what is committed now: first who can be told more, then who waits.
+    fn answer(&self, batch: Vec<Command>, done: Done) {
+        let Done { replies, effects } = done;
+        let (shared, metrics) = (&self.shared, &self.shared.metrics);
+        shared.release(effects.released);
+        metrics.appends.inc_by(u64::try_from(effects.added.len()).unwrap_or_default());
+        metrics.repeats.inc_by(effects.repeats);
+        metrics.outcomes.inc_by(effects.outcomes);
+        for (id, owed) in &effects.owed {
+            if let Some(endpoint) = shared.endpoints.with_id(*id) {
+                metrics.owed_to(&endpoint.name, owed.outstanding);
+            }
+        }
+        for (command, reply) in batch.into_iter().zip(replies) {
+            // Nobody listening is no fault: the event is durable, whoever asked has left.
+            let _left = match (command, reply) {
+                (Command::Append(_, to), Reply::Append(reply)) => to.send(reply).is_err(),
+                (Command::Record(_, to), Reply::Record(reply)) => to.send(reply).is_err(),
+                #[cfg(test)]
+                (Command::Test(_, to), _) => to.send(()).is_err(),
+                _ => false,
+            };
+        }
+        for (id, owed) in effects.owed {
+            if let Some(endpoint) = shared.endpoints.with_id(id)
+                && owed.claimable > 0
+            {
+                endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
+            }
+        }
+    }
+
+    fn refuse(&self, command: Command, error: &Arc<Error>) {
+        let database = self.shared.database.clone();
+        let error = Error::Failed { database, source: Arc::clone(error) };
+        let _left = match command {
+            Command::Append(_, to) => to.send(Err(error)).is_err(),
+            Command::Record(_, to) => to.send(Err(error)).is_err(),
+            #[cfg(test)]
+            Command::Test(_, to) => to.send(()).is_err(),
+        };
+    }
+
+    fn forget(&mut self, busy: bool) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        match self.retention.step_if_due(connection, busy) {
+            Ok(step) => {
+                self.shared.metrics.forgotten.inc_by(step.events);
+            }
+            Err(source) => {
+                self.shared.metrics.failures.inc();
+                let database = self.shared.database.clone();
+                let error = Error::Write { database, source };
+                warn!(
+                    error = error.chain(),
+                    "Old events could not be removed, the database is opened again"
+                );
+                self.connection = None;
+                if let Err(error) = self.connect() {
+                    self.fail(error);
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self, error: Error) -> Arc<Error> {
+        self.connection = None;
+        let reason = error.chain();
+        let before = self.shared.state.send_replace(State::Failed(reason.clone()));
+        if before == State::Working {
+            error!(error = reason, "The outbox has failed, it takes nothing until this is mended");
+        }
+        self.shared.metrics.failed.set(1);
+        Arc::new(error)
+    }
+
+    fn succeed(&self) {
+        let failed = |state: &State| *state != State::Working;
+        if failed(&self.shared.state.borrow()) {
+            self.shared.state.send_replace(State::Working);
+            self.shared.metrics.failed.set(0);
+            info!("The outbox works again");
+        }
+    }
+}
+
+/// However the thread ends, nobody must wait for it: not a caller, not the reading thread.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let reason = "the writing thread ended early: start again".to_owned();
+            self.shared.state.send_replace(State::Failed(reason));
+        }
+        self.shared.writes.close();
+        self.shared.writes.clear();
+        self.shared.reads.close();
+        if let Some(reader) = self.reader.take()
+            && reader.join().is_err()
+        {
+            error!("The outbox's reading thread ended early");
+        }
+        if let Some(connection) = self.connection.take()
+            && !recovery::empty_log(&connection).unwrap_or_default()
+        {
+            // Nothing is lost: what is in the log is durable, and taken over at the next start.
+            info!("The log could not be written back, it stays for the next start");
+        }
+    }
+}
+
+fn transact(
+    connection: &mut Connection,
+    shared: &Shared,
+    batch: &[Command],
+    earlier: &mut HashSet<EventId>,
+    effects: &mut Effects,
+) -> rusqlite::Result<Vec<Reply>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let now = millis(OffsetDateTime::now_utc());
+    let endpoints = &shared.endpoints;
+    let mut replies = Vec::with_capacity(batch.len());
+    for command in batch {
+        replies.push(match command {
+            Command::Append(append, _) => Reply::Append(append::append(
+                &transaction,
+                endpoints,
+                append,
+                now,
+                earlier,
+                effects,
+            )?),
+            Command::Record(outcome, _) => {
+                Reply::Record(deliveries::record(&transaction, endpoints, outcome, effects)?)
+            }
+            #[cfg(test)]
+            Command::Test(test, _) => {
+                test(&transaction)?;
+                Reply::Test
+            }
+        });
+    }
+    for (id, owed) in &mut effects.owed {
+        let sql = "UPDATE endpoints SET owed = owed + ?2 WHERE id = ?1 RETURNING owed";
+        let mut statement = transaction.prepare_cached(sql)?;
+        owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
+    }
+    transaction.commit()?;
+    Ok(replies)
+}
