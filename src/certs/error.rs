@@ -204,7 +204,7 @@ pub enum Error {
     },
     /// The key of the local CA is of a kind we do not sign with.
     #[error(
-        "the key {} of the local CA is not ECDSA P-256 in PKCS#8: put the right one back, or run `pushbell certs renew --ca`",
+        "the key {} of the local CA is not ECDSA P-256 in PKCS#8: put the right one back, or delete it and run `pushbell certs renew --ca`",
         path.display()
     )]
     CaKey {

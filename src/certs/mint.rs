@@ -16,23 +16,14 @@
 use std::path::Path;
 use std::path::PathBuf;
 
-use rcgen::BasicConstraints;
-use rcgen::CertificateParams;
-use rcgen::DnType;
-use rcgen::ExtendedKeyUsagePurpose;
-use rcgen::IsCa;
 use rcgen::Issuer;
-use rcgen::KeyUsagePurpose;
 use rcgen::PublicKeyData as _;
-use rcgen::SanType;
-use rcgen::SerialNumber;
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::UnixTime;
-use time::Duration;
 use time::OffsetDateTime;
 use tracing::warn;
 
@@ -44,17 +35,13 @@ use super::pem;
 use super::signer::Signer;
 use super::store::Locked;
 use super::store::Readers;
+use super::template;
 use super::words::date;
 use super::x509;
 use super::x509::Facts;
 
 const CA_CERTIFICATE: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
-const CA_LIFE: Duration = Duration::days(3652);
-const LEAF_LIFE: Duration = Duration::days(90);
-
-/// How far back a new certificate begins, for clients whose clocks are late.
-const CLOCK_SKEW: Duration = Duration::hours(1);
 
 /// A CA of our own, in a directory.
 pub struct LocalCa {
@@ -85,7 +72,8 @@ pub enum CaKey {
 
 impl LocalCa {
     /// Opens the CA in `directory`, or makes one that may issue certificates for `names` and this
-    /// machine. An existing CA keeps the names it was made for.
+    /// machine. An existing CA keeps the names it was made for. Blocks, as everything here, for as
+    /// long as the disk takes.
     ///
     /// # Errors
     ///
@@ -184,7 +172,7 @@ impl LocalCa {
                 signer
             }
         };
-        let certificate = ca_parameters(&names, &signer, now)
+        let certificate = template::ca(&names, &signer, now)
             .self_signed(&signer)
             .map_err(|error| failed(error.to_string()))?;
         locked.write(CA_CERTIFICATE, certificate.pem().as_bytes(), Readers::Everybody)?;
@@ -203,10 +191,16 @@ impl LocalCa {
         self.facts.not_after
     }
 
-    /// What the CA may issue certificates for, in words.
+    /// Who issued the CA's certificate: usually it itself.
     #[must_use]
-    pub fn permitted(&self) -> String {
-        self.constraints.to_string()
+    pub fn issuer(&self) -> &str {
+        &self.facts.issuer
+    }
+
+    /// The names and networks that the CA may issue certificates for; none where it may for all.
+    #[must_use]
+    pub fn permitted(&self) -> Vec<String> {
+        self.constraints.list()
     }
 
     /// The certificate of `identity` for exactly `names`: the one that is there, or a new one where it
@@ -223,9 +217,51 @@ impl LocalCa {
         names: &[String],
         now: OffsetDateTime,
     ) -> Result<Identity, Error> {
+        let names = self.check(identity, names)?;
+        let locked = Locked::open(&self.directory)?;
+        let there = match self.load(identity, now) {
+            Ok(there) if self.vouches_for(&there, &names, now) => Some(there),
+            Ok(_) => None,
+            Err(error) if error.minting_cures() => None,
+            Err(error) => return Err(error),
+        };
+        match there {
+            Some(there) if now < there.renew_at() => Ok(there),
+            Some(there) => self.mint(&locked, identity, &names, now).or_else(|error| {
+                let until = date(there.not_after());
+                warn!(%error, identity, until, "Certificate not renewed, the old one stays");
+                Ok(there)
+            }),
+            None => self.mint(&locked, identity, &names, now),
+        }
+    }
+
+    /// A new certificate of `identity` for exactly `names`, whatever is there.
+    ///
+    /// # Errors
+    ///
+    /// If the CA may not issue for one of the names, or the certificate cannot be made; what was there
+    /// stays.
+    pub fn renew_leaf(
+        &self,
+        identity: &str,
+        names: &[String],
+        now: OffsetDateTime,
+    ) -> Result<Identity, Error> {
+        let names = self.check(identity, names)?;
+        let locked = Locked::open(&self.directory)?;
+        self.mint(&locked, identity, &names, now)
+    }
+
+    fn load(&self, identity: &str, now: OffsetDateTime) -> Result<Identity, Error> {
+        let file = |end| self.directory.join(format!("{identity}.{end}"));
+        Identity::load(identity, &file("pem"), &file("key"), now)
+    }
+
+    fn check(&self, identity: &str, names: &[String]) -> Result<Vec<Name>, Error> {
         let usable = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if identity.is_empty()
-            || identity == "ca"
+            || identity.eq_ignore_ascii_case("ca")
             || identity.starts_with('.')
             || identity.len() > 128
             || !identity.bytes().all(usable)
@@ -240,32 +276,10 @@ impl LocalCa {
             return Err(Error::OutsideConstraints {
                 ca: self.certificate_path(),
                 name: name.to_string(),
-                permitted: self.permitted(),
+                permitted: self.permitted().join(", "),
             });
         }
-        let locked = Locked::open(&self.directory)?;
-        let load = || {
-            let file = |end| self.directory.join(format!("{identity}.{end}"));
-            Identity::load(identity, &file("pem"), &file("key"), now)
-        };
-        let there = match load() {
-            Ok(there) if self.vouches_for(&there, &names, now) => Some(there),
-            Ok(_) => None,
-            Err(error) if error.minting_cures() => None,
-            Err(error) => return Err(error),
-        };
-        match there {
-            Some(there) if now < there.renew_at() => Ok(there),
-            Some(there) => match self.mint(&locked, identity, &names, now) {
-                Ok(()) => load(),
-                Err(error) => {
-                    let until = date(there.not_after());
-                    warn!(%error, identity, until, "Certificate not renewed, the old one stays");
-                    Ok(there)
-                }
-            },
-            None => self.mint(&locked, identity, &names, now).and_then(|()| load()),
-        }
+        Ok(names)
     }
 
     fn mint(
@@ -274,7 +288,7 @@ impl LocalCa {
         identity: &str,
         names: &[Name],
         now: OffsetDateTime,
-    ) -> Result<(), Error> {
+    ) -> Result<Identity, Error> {
         let path = self.directory.join(format!("{identity}.pem"));
         let failed = |detail| Error::Mint { path: path.clone(), detail };
         let ca_key_path = self.directory.join(CA_KEY);
@@ -288,7 +302,7 @@ impl LocalCa {
         let issuer = Issuer::from_ca_cert_der(&self.certificate, ca_key)
             .map_err(|error| failed(error.to_string()))?;
         let signer = Signer::generate().map_err(failed)?;
-        let leaf = leaf_parameters(identity, names, self.facts.not_after, now)
+        let leaf = template::leaf(identity, names, self.facts.not_after, now)
             .map_err(failed)?
             .signed_by(&signer, &issuer)
             .map_err(|error| failed(error.to_string()))?;
@@ -297,7 +311,8 @@ impl LocalCa {
         }
         let key = signer.to_pem().map_err(failed)?;
         locked.write(&format!("{identity}.key"), key.as_bytes(), Readers::Owner)?;
-        locked.write(&format!("{identity}.pem"), leaf.pem().as_bytes(), Readers::Everybody)
+        locked.write(&format!("{identity}.pem"), leaf.pem().as_bytes(), Readers::Everybody)?;
+        self.load(identity, now)
     }
 
     /// Whether `key` is the one of the CA's certificate.
@@ -353,59 +368,4 @@ fn parse_all(names: &[String]) -> Result<Vec<Name>, Error> {
     names.sort();
     names.dedup();
     Ok(names)
-}
-
-fn ca_parameters(names: &[Name], key: &Signer, now: OffsetDateTime) -> CertificateParams {
-    let mut ca = CertificateParams::default();
-    ca.not_before = now - CLOCK_SKEW;
-    ca.not_after = now + CA_LIFE;
-    ca.serial_number = Some(serial_number());
-    // Two CAs of one name would be taken for each other; the key tells them apart.
-    let id = ca.key_identifier(key);
-    let id: String = id.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    ca.distinguished_name = Default::default();
-    ca.distinguished_name.push(DnType::CommonName, format!("Pushbell local CA {id}"));
-    // No CA below this one.
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    ca.name_constraints = Some(Constraints::for_names(names).to_extension());
-    ca
-}
-
-fn leaf_parameters(
-    identity: &str,
-    names: &[Name],
-    ca_end: OffsetDateTime,
-    now: OffsetDateTime,
-) -> Result<CertificateParams, String> {
-    let mut leaf = CertificateParams::default();
-    leaf.not_before = now - CLOCK_SKEW;
-    leaf.not_after = (now + LEAF_LIFE).min(ca_end);
-    leaf.serial_number = Some(serial_number());
-    // Not a host name on purpose: some verifiers hold a common name that looks like one against the
-    // CA's constraints.
-    leaf.distinguished_name = Default::default();
-    leaf.distinguished_name.push(DnType::CommonName, format!("Pushbell {identity:.50}"));
-    leaf.is_ca = IsCa::ExplicitNoCa;
-    leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    leaf.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-    leaf.use_authority_key_identifier_extension = true;
-    for name in names {
-        leaf.subject_alt_names.push(match name {
-            Name::Address(address) => SanType::IpAddress(*address),
-            Name::Dns(name) => SanType::DnsName(
-                name.clone().try_into().map_err(|error: rcgen::Error| error.to_string())?,
-            ),
-        });
-    }
-    Ok(leaf)
-}
-
-/// Sixteen bytes by chance: no two certificates of one issuer may share it.
-fn serial_number() -> SerialNumber {
-    let mut bytes = fastrand::u128(..).to_be_bytes();
-    // A number above zero that needs no byte more.
-    bytes[0] = bytes[0] & 0x7f | 0x40;
-    SerialNumber::from(bytes.to_vec())
 }

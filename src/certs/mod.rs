@@ -13,11 +13,17 @@ mod mint;
 mod pem;
 mod roots;
 mod server;
+pub mod show;
 mod signer;
 mod store;
+mod template;
+pub mod trust;
 mod verify;
 mod words;
 mod x509;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -254,3 +254,6 @@ fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+use super::*;
+
+/// A certificate with the CA's signature that the CA would never make.
+fn forge(ca: &Path, change: impl FnOnce(&mut rcgen::CertificateParams)) -> (TempDir, Identity) {
+    let key = rcgen::KeyPair::from_pem(&fs::read_to_string(ca.join("ca.key")).unwrap()).unwrap();
+    let certificate = fs::read_to_string(ca.join("ca.pem")).unwrap();
+    let issuer = rcgen::Issuer::from_ca_cert_pem(&certificate, key).unwrap();
+    let mut leaf = rcgen::CertificateParams::new(names(&["localhost"])).unwrap();
+    change(&mut leaf);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = leaf.signed_by(&key, &issuer).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (pem, key) = pair(&folder, leaf.pem(), key.serialize_pem());
+    let identity = Identity::load("forged", &pem, &key, now()).unwrap();
+    (folder, identity)
+}
+
+#[test]
+fn clients_hold_the_ca_to_its_name_constraints() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = ca(&folder, &["a.example"]);
+    let trust = Trust::file(&ca.certificate_path()).unwrap();
+    let client = client_config(&trust, None, &[]).unwrap();
+    let sans = |leaf: &mut rcgen::CertificateParams, hosts: &[&str]| {
+        leaf.subject_alt_names =
+            rcgen::CertificateParams::new(names(hosts)).unwrap().subject_alt_names;
+    };
+    let try_it = |hosts: &[&str], host: &str| {
+        let (_folder, identity) = forge(folder.path(), |leaf| sans(leaf, hosts));
+        shake_hands(server_config(&identity).unwrap(), Arc::clone(&client), host)
+    };
+    try_it(&["a.example", "127.7.7.7"], "a.example").unwrap();
+    for hosts in [&["bank.example"][..], &["a.example", "bank.example"], &["10.0.0.1"]] {
+        let error = try_it(hosts, hosts[0]).unwrap_err();
+        let names = list_names(hosts);
+        assert_eq!(untrusted(&error), Untrusted::OutsideConstraints { names });
+    }
+    let (_folder, ca_as_server) = forge(folder.path(), |leaf| {
+        leaf.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    });
+    let error =
+        shake_hands(server_config(&ca_as_server).unwrap(), client, "localhost").unwrap_err();
+    assert_eq!(untrusted(&error), Untrusted::CaAsServer);
+}
+
+#[test]
+fn a_server_certificate_is_no_root_of_trust_unless_it_issued_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let leaf = ca(&folder, &[]).leaf("x", &names(&["localhost"]), now()).unwrap();
+    let error = Trust::file(leaf.certificate_path()).unwrap_err().to_string();
+    assert!(error.contains("is not a CA's: it is for localhost, issued by CN=Pushbell"), "{error}");
+
+    let key = rcgen::KeyPair::generate().unwrap();
+    let own = rcgen::CertificateParams::new(names(&["localhost"])).unwrap();
+    let (certificate, key) =
+        pair(&folder, own.self_signed(&key).unwrap().pem(), key.serialize_pem());
+    let identity = Identity::load("x", &certificate, &key, now()).unwrap();
+    let client = client_config(&Trust::file(&certificate).unwrap(), None, &[]).unwrap();
+    shake_hands(server_config(&identity).unwrap(), client, "localhost").unwrap();
+}
+
+#[test]
+fn a_server_is_who_the_client_asks_for_and_changes_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = ca(&folder, &["a.example", "apps.example"]);
+    let leaf = |name: &str, of: &[&str]| ca.leaf(name, &names(of), now()).unwrap();
+    let default = leaf("default", &["localhost", "127.0.0.1"]);
+    let a = leaf("a", &["a.example"]);
+    let apps = leaf("apps", &["*.apps.example"]);
+    let identities = ServerIdentities::new(&default, &[a.clone(), apps.clone()]);
+    let server = identities.config().unwrap();
+    let trust = Trust::file(&ca.certificate_path()).unwrap();
+    let client = client_config(&trust, None, &[]).unwrap();
+    let ask = |host: &str| shake_hands(Arc::clone(&server), Arc::clone(&client), host);
+    let is = |identity: &Identity| identity.certified_key().cert[0].to_vec();
+    for (host, identity) in [
+        ("localhost", &default),
+        ("127.0.0.1", &default),
+        ("a.example", &a),
+        ("A.Example", &a),
+        ("x.apps.example", &apps),
+    ] {
+        assert_eq!(ask(host).unwrap(), is(identity), "{host}");
+    }
+    assert!(ask("other.example").is_err());
+
+    let other = leaf("other", &["localhost", "a.example"]);
+    identities.replace(&other, &[]);
+    // Without a session to resume.
+    let client = client_config(&trust, None, &[]).unwrap();
+    let found = shake_hands(server, client, "a.example").unwrap();
+    assert_eq!(found, is(&other));
+}
