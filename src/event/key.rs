@@ -2,6 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::registry::Digest;
@@ -64,6 +65,24 @@ impl EventId {
             *byte = *hashed;
         }
         Self(uuid::Builder::from_bytes(bytes).with_variant(uuid::Variant::RFC4122).into_uuid())
+    }
+
+    /// The id of an event that somebody told us of: a UUIDv7 of the time it was told to have happened at,
+    /// and for the rest of whatever tells it from all others. The same report gets the same id, always.
+    #[must_use]
+    pub fn told(time: OffsetDateTime, parts: &[&str]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in parts {
+            // With its length before it, so that no two lists of parts look alike.
+            context.update(&part.len().to_be_bytes());
+            context.update(part.as_bytes());
+        }
+        let mut random = [0; 10];
+        for (byte, hashed) in random.iter_mut().zip(context.finish().as_ref()) {
+            *byte = *hashed;
+        }
+        let millis = u64::try_from(time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 
     /// The sixteen bytes, as stored.
@@ -156,6 +175,21 @@ mod tests {
         assert!(events.is_sorted_by(|a, b| a.as_bytes()[..6] <= b.as_bytes()[..6]));
         assert_eq!(events[0].0.get_version_num(), 7);
         assert_eq!(events[0].to_string().parse::<EventId>().unwrap(), events[0]);
+    }
+
+    #[test]
+    fn the_same_report_makes_the_same_id() {
+        let time = time::macros::datetime!(2026-03-01 09:15:02.123 UTC);
+        let id = EventId::told(time, &["a", "bc"]);
+        assert_eq!(id, EventId::told(time, &["a", "bc"]));
+        assert_ne!(id, EventId::told(time, &["ab", "c"]));
+        assert_ne!(id, EventId::told(time, &["a", "bc", ""]));
+        assert_eq!((id.0.get_version_num(), id.0.get_variant()), (7, uuid::Variant::RFC4122));
+        let later = EventId::told(time + time::Duration::MILLISECOND, &["a", "bc"]);
+        assert!(later > id);
+        // A time that UUIDs cannot hold is the earliest one they can.
+        let ancient = time::macros::datetime!(0001-01-01 0:00 UTC);
+        assert!(EventId::told(ancient, &["a"]).to_string().starts_with("00000000-0000-7"));
     }
 
     #[test]

@@ -1,0 +1,262 @@
+//! Docker Hub's webhook: today's, and the one of its automated builds that old documentation shows.
+//!
+//! ```text
+//! {"callback_url": "https://registry.hub.docker.com/u/acme/app/hook/…/",
+//!  "push_data": {"pushed_at": 1767225600, "pusher": "ci", "tag": "1.4.2", "images": […],
+//!                "media_type": "…"},
+//!  "repository": {"repo_name": "acme/app", "namespace": "acme", "name": "app", …}}
+//! ```
+//!
+//! - It tells pushes and nothing else, and never a digest. There is no id: the Hub sends one push of a
+//!   multi-platform image as several calls with the same bytes, which make one event.
+//! - `pushed_at` is a number of seconds, written as `1767225600` today and as `1.417566161e+09` once; a
+//!   number in quotes and a missing one are taken too.
+//! - `tag` is missing in notifications from before 2017. The event then has none: which tag was meant
+//!   cannot be known.
+//! - Old samples of the documentation are not JSON: they escape `[` and `]`. Such an escape is read as
+//!   the mark behind it, with a warning that names the place.
+//! - `repo_name` is `namespace/name`. Where it begins with a host, as from registries that imitate the
+//!   Hub, that is the registry; otherwise the registry is `docker.io`.
+//! - `callback_url` and `repo_url` are never read: the body is not signed, so anyone can choose them.
+//!
+//! Source: docker/docs `docker-hub/webhooks.md`, old and current; jenkinsci/dockerhub-notification-plugin
+//! (test payloads); akuity/kargo `pkg/webhook/external/dockerhub.go` (`media_type`).
+
+use time::OffsetDateTime;
+
+use crate::event::Action;
+use crate::event::Request;
+use crate::registry::RepositoryName;
+
+use super::error::Error;
+use super::json::Sort;
+use super::node::MEDIA_TYPE;
+use super::node::Node;
+use super::node::REPOSITORY;
+use super::told::Reading;
+use super::told::Told;
+use super::told::is_host;
+use super::told::split;
+use super::told::split_host;
+
+const SECONDS: &str = "the number of seconds since 1970, such as 1767225600";
+
+/// Reads the notification.
+pub(super) fn read(root: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Error> {
+    let push = root.object("push_data")?;
+    let (registry, repository) = names(&root.object("repository")?, reading)?;
+    let (tag, digest) = split(push.reference("tag")?);
+    if tag.is_none() && digest.is_none() {
+        let sentence = "`push_data.tag` is missing, as it was before 2017: the event names no tag";
+        reading.warn(sentence.to_owned());
+    }
+    let time = match push.member("pushed_at") {
+        Some(node) => seconds(&node)?,
+        None => None,
+    };
+    if time.is_none() {
+        let sentence = "`push_data.pushed_at` is missing; the time is that of the arrival";
+        reading.warn(sentence.to_owned());
+    }
+    let told = Told {
+        id: None,
+        stamp: None,
+        action: Action::Push,
+        registry,
+        repository,
+        tag,
+        digest,
+        kind: None,
+        media_type: push.parse_if_any("media_type", MEDIA_TYPE)?,
+        artifact_type: None,
+        size: None,
+        actor: push.free_text("pusher")?,
+        request: Request::default(),
+        time,
+    };
+    reading.push(0, told);
+    Ok(())
+}
+
+/// The registry and the repository.
+fn names(
+    repository: &Node<'_>,
+    reading: &mut Reading<'_>,
+) -> Result<(String, RepositoryName), Error> {
+    let wrong = |key: &str| match repository.member(key) {
+        Some(node) => node.wrong(REPOSITORY),
+        None => repository.missing(key, REPOSITORY),
+    };
+    let Some(full) = repository.text("repo_name")? else {
+        let name = repository.text("name")?.ok_or_else(|| wrong("repo_name"))?;
+        let namespace = repository.text("namespace")?;
+        let path = namespace.map_or_else(|| name.to_string(), |n| format!("{n}/{name}"));
+        let path = path.parse().map_err(|_| wrong("name"))?;
+        return Ok((reading.registry(Some("docker.io"), NO_HOST)?, path));
+    };
+    let (host, path) = split_host(&full);
+    let host = host.unwrap_or("docker.io");
+    if !is_host(host) {
+        return Err(wrong("repo_name"));
+    }
+    let registry = reading.registry(Some(host), NO_HOST)?;
+    if full.len() != path.len() && registry != host {
+        reading.warn(format!("`repository.repo_name` says {host}, our name for it is {registry}"));
+    }
+    Ok((registry, path.parse().map_err(|_| wrong("repo_name"))?))
+}
+
+const NO_HOST: &str = "`repository.repo_name` has no host";
+
+/// A number of seconds in any of the ways the Hub has written one; 0 is as good as absent.
+fn seconds(node: &Node<'_>) -> Result<Option<OffsetDateTime>, Error> {
+    let text = match node.sort() {
+        Sort::Number => node.value().raw().into(),
+        Sort::Text => node.value().text().unwrap_or_default(),
+        _ => return Err(node.wrong(SECONDS)),
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = || text.parse::<f64>().ok().filter(|n| n.is_finite() && n.abs() < 1e12);
+    #[expect(clippy::cast_possible_truncation, reason = "checked: far inside the range")]
+    let whole = text.parse::<i64>().ok().or_else(|| number().map(|n| n.trunc() as i64));
+    let time = whole.and_then(|n| OffsetDateTime::from_unix_timestamp(n).ok());
+    let time = time.filter(|time| *time >= OffsetDateTime::UNIX_EPOCH);
+    let time = time.ok_or_else(|| node.wrong(SECONDS))?;
+    Ok(Some(time).filter(|time| *time != OffsetDateTime::UNIX_EPOCH))
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use crate::event::Event;
+    use crate::registry::Kind as ManifestKind;
+
+    use super::super::Kind;
+    use super::super::Parsed;
+    use super::super::read;
+    use super::super::tests::RECEIVED;
+    use super::*;
+
+    const TODAY: &str = include_str!("../../tests/fixtures/notifications/docker-hub-today.json");
+    const LEGACY: &str = include_str!("../../tests/fixtures/notifications/docker-hub-legacy.json");
+
+    fn parsed(text: &str) -> Result<Parsed, Error> {
+        read(Kind::DockerHub, text.as_bytes(), None, RECEIVED)
+    }
+
+    fn only(text: &str) -> Event {
+        let mut parsed = parsed(text).unwrap();
+        assert_eq!(parsed.events.len(), 1);
+        parsed.events.remove(0)
+    }
+
+    #[test]
+    fn todays_webhook_is_an_event() {
+        let event = only(TODAY);
+        assert_eq!(event.registry, "docker.io");
+        assert_eq!(event.subject(), "acme/app:1.4.2");
+        assert_eq!(event.time, datetime!(2026-01-01 0:00 UTC));
+        assert_eq!(event.actor.name.as_deref(), Some("ci"));
+        assert_eq!((event.action, event.digest.is_none()), (Action::Push, true));
+        assert_eq!(event.kind, Some(ManifestKind::Index));
+        assert_eq!(parsed(TODAY).unwrap().warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_old_documentation_is_read_with_warnings() {
+        let read = parsed(LEGACY).unwrap();
+        assert_eq!(read.events[0].subject(), "acme/testhook:latest");
+        assert_eq!(read.events[0].time, datetime!(2014-12-03 00:22:41 UTC));
+        let expected = [
+            r"line 15, column 76: `\[` is not an escape of JSON, read as `[`",
+            r"line 15, column 95: `\]` is not an escape of JSON, read as `]`",
+        ];
+        assert_eq!(read.warnings, expected);
+        let many = LEGACY.replace("docker build", &r"\[".repeat(20));
+        let warnings = parsed(&many).unwrap().warnings;
+        assert_eq!(warnings.len(), 9);
+        assert_eq!(warnings[8], "14 more escapes that are not JSON's, read the same way");
+    }
+
+    #[test]
+    fn times_are_taken_as_the_hub_has_written_them() {
+        for (written, expected) in [
+            ("1767225600", Some(datetime!(2026-01-01 0:00 UTC))),
+            ("1.7672256e+09", Some(datetime!(2026-01-01 0:00 UTC))),
+            ("1.7672256E9", Some(datetime!(2026-01-01 0:00 UTC))),
+            ("1767225600.75", Some(datetime!(2026-01-01 0:00 UTC))),
+            ("\"1767225600\"", Some(datetime!(2026-01-01 0:00 UTC))),
+            ("0", None),
+            ("\"0\"", None),
+            ("\"\"", None),
+            ("null", None),
+        ] {
+            let text = TODAY.replace("1767225600", written);
+            let parsed = parsed(&text).unwrap();
+            assert_eq!(parsed.events[0].time, expected.unwrap_or(RECEIVED), "{written}");
+            assert_eq!(parsed.warnings.is_empty(), expected.is_some(), "{written}");
+        }
+        for bad in ["-1", "1e300", "1e13", "true", "[]", "\"yesterday\"", "\"inf\"", "\"nan\""] {
+            let error = parsed(&TODAY.replace("1767225600", bad)).unwrap_err().to_string();
+            assert!(
+                error.contains("`push_data.pushed_at` is ") && error.contains(SECONDS),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_missing_tag_stays_missing() {
+        let parsed = parsed(&TODAY.replace("\"tag\"", "\"no_tag\"")).unwrap();
+        assert_eq!(parsed.events[0].tag, None);
+        assert_eq!(parsed.events[0].subject(), "acme/app");
+        assert!(parsed.warnings[0].contains("`push_data.tag` is missing"), "{parsed:?}");
+    }
+
+    #[test]
+    fn names_come_in_several_ways() {
+        for (written, registry, repository) in [
+            ("\"repo_name\": \"acme/app\"", "docker.io", "acme/app"),
+            ("\"repo_name\": \"r.example.com:5000/team/app\"", "r.example.com:5000", "team/app"),
+            ("\"repo_name\": \"localhost/app\"", "localhost", "app"),
+            ("\"repo_name\": \"\"", "docker.io", "acme/app"),
+            ("\"repo_name\": null", "docker.io", "acme/app"),
+        ] {
+            let event = only(&TODAY.replace("\"repo_name\": \"acme/app\"", written));
+            assert_eq!(event.registry, registry, "{written}");
+            assert_eq!(event.repository.as_str(), repository, "{written}");
+        }
+        let named = Some("hub.example.com");
+        let foreign = TODAY.replace("acme/app\"", "r.example.com/acme/app\"");
+        let parsed = read(Kind::DockerHub, foreign.as_bytes(), named, RECEIVED).unwrap();
+        assert_eq!(parsed.events[0].registry, "hub.example.com");
+        assert_eq!(parsed.events[0].repository.as_str(), "acme/app");
+        assert!(parsed.warnings[0].contains("says r.example.com"), "{parsed:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_its_path() {
+        for (from, to, expected) in [
+            ("\"push_data\"", "\"push\"", "`push_data` is missing; it must be an object"),
+            ("\"repository\": {", "\"repository\": 1, \"r\": {", "`repository` is `1`; it must be"),
+            ("\"acme/app\"", "\"Acme/App\"", "`repository.repo_name` is `Acme/App`; it must be a"),
+            ("\"acme/app\"", "7", "`repository.repo_name` is `7`; it must be a text"),
+            ("\"1.4.2\"", "\"a b\"", "`push_data.tag` is `a b`; it must be a tag"),
+            ("\"1.4.2\"", "\"sha256:x\"", "`push_data.tag` is `sha256:x`; it must be a tag"),
+        ] {
+            let error = parsed(&TODAY.replace(from, to)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn one_push_told_twice_is_one_event() {
+        let later = RECEIVED + time::Duration::MINUTE;
+        let again = read(Kind::DockerHub, TODAY.as_bytes(), None, later).unwrap();
+        assert_eq!(only(TODAY).id, again.events[0].id);
+        assert_ne!(only(TODAY).id, only(&TODAY.replace("1767225600", "1767225601")).id);
+    }
+}
