@@ -73,15 +73,20 @@ impl Error {
     /// The error and everything behind it, on one line.
     #[must_use]
     pub fn words(&self) -> String {
-        let mut words = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            words.push_str(": ");
-            words.push_str(&error.to_string());
-            cause = error.source();
-        }
-        words
+        chain(self)
     }
+}
+
+/// An error and everything behind it, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
 }
 
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {

@@ -140,7 +140,7 @@ pub fn next(
     now: OffsetDateTime,
     random: f64,
 ) -> Next {
-    let expired = now - past.owed_since >= MAX_AGE;
+    let expired = is_expired(past.owed_since, now);
     let due = |pause: Duration| {
         if expired { Next::Dead(DeadReason::Expired) } else { Next::Due(after(now, pause)) }
     };
@@ -163,6 +163,12 @@ pub fn next(
             due(own.max(left_alone) + HAND_OVER)
         }
     }
+}
+
+/// Whether what is owed since then may be given up when its endpoint fails.
+#[must_use]
+pub fn is_expired(owed_since: OffsetDateTime, now: OffsetDateTime) -> bool {
+    now - owed_since >= MAX_AGE
 }
 
 /// Reads `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3), cut to what we honour. What is

@@ -46,9 +46,9 @@ use super::Metrics;
 use super::attempt::Client;
 use super::attempt::Ended;
 use super::attempt::escaped;
+use super::error::chain;
 use super::health::Health;
 use super::health::Turn;
-use super::metrics::Outcome;
 use super::rate::Rate;
 use super::retry;
 use super::retry::Past;
@@ -71,6 +71,8 @@ pub(super) struct Worker {
     records: FuturesUnordered<BoxFuture<'static, ()>>,
     /// What there is to claim, as far as we know.
     supply: Supply,
+    /// Whether an event has just expired: others may have, too.
+    expiring: bool,
     /// Whether the last read of the outbox failed, so that this is said once.
     trouble: bool,
     /// The same for the last record; the records under way share it.
@@ -136,6 +138,7 @@ impl Worker {
             attempts: FuturesUnordered::new(),
             records: FuturesUnordered::new(),
             supply: Supply::Some,
+            expiring: false,
             trouble: false,
             record_trouble: Arc::default(),
         }
@@ -175,6 +178,9 @@ impl Worker {
         loop {
             let now = Instant::now();
             let idle = now + LOOK_AGAIN;
+            if self.expiring && self.records.is_empty() {
+                self.expire().await;
+            }
             let room = self.room(now);
             if room == 0 {
                 return self.room_at().unwrap_or(idle);
@@ -187,6 +193,10 @@ impl Worker {
                 Supply::Failed(at) => return at,
             };
             match self.outbox.claim(&self.endpoint.name, as_of, room).await {
+                Ok(claims) if self.stop.is_cancelled() => {
+                    claims.iter().for_each(|claim| self.outbox.give_back(claim));
+                    return now;
+                }
                 Ok(claims) => {
                     self.works_again();
                     let (none, all) = (claims.is_empty(), claims.len() < room);
@@ -199,9 +209,6 @@ impl Worker {
                     };
                 }
                 Err(error) => self.supply = self.failed(&error),
-            }
-            if self.stop.is_cancelled() {
-                return now;
             }
         }
     }
@@ -253,13 +260,37 @@ impl Worker {
                     started += 1;
                     self.attempt(claim, request, started_at);
                 }
-                Err(unwritable) => self.unwritable(&claim, unwritable.to_string(), started_at),
+                Err(unwritable) => {
+                    self.metrics.unwritable(&self.endpoint.name);
+                    let (class, reason) = (Class::Event, DeadReason::Refused);
+                    self.unsent(&claim, class, reason, unwritable.to_string(), started_at);
+                }
             }
         }
         if let Some(rate) = &mut self.rate {
             rate.took(started, Instant::now());
         }
         self.show();
+    }
+
+    /// Gives up what is owed for too long to an endpoint that fails, so that an outage without end does
+    /// not fill the disk: only one event at a time is tried, and so only one would notice its age.
+    async fn expire(&mut self) {
+        let now = OffsetDateTime::now_utc();
+        let claims = self.outbox.claim(&self.endpoint.name, now, MOST_RECORDS).await;
+        // Where that fails, whoever claims next says so, and the next event that expires brings us
+        // back here.
+        let claims = claims.unwrap_or_default();
+        self.expiring = false;
+        for claim in claims {
+            if retry::is_expired(claim.owed_since, now) {
+                self.expiring = true;
+                let why = "owed for too long while the endpoint fails".to_owned();
+                self.unsent(&claim, Class::Endpoint, DeadReason::Expired, why, now);
+            } else {
+                self.outbox.give_back(&claim);
+            }
+        }
     }
 
     fn attempt(
@@ -294,19 +325,25 @@ impl Worker {
         self.attempts.push(attempted.boxed());
     }
 
-    /// The dialect has no words for the event: no attempt will ever tell it.
-    fn unwritable(&mut self, claim: &Claim, why: String, now: OffsetDateTime) {
-        self.metrics.attempt_ended(&self.endpoint.name, Outcome::Unwritable, Duration::ZERO);
-        self.metrics.dead(&self.endpoint.name, word(DeadReason::Refused));
+    /// Gives up a delivery without an attempt: none would ever tell it.
+    fn unsent(
+        &self,
+        claim: &Claim,
+        class: Class,
+        reason: DeadReason,
+        why: String,
+        now: OffsetDateTime,
+    ) {
+        self.metrics.dead(&self.endpoint.name, reason.as_str());
         let end = AttemptOutcome {
-            delivery: claim.delivery.clone(),
+            delivery: claim.delivery,
             attempt: claim.attempt,
             started_at: now,
             ended_at: now,
-            class: Class::Event,
+            class,
             status: None,
             detail: format!("nothing was sent: {why}"),
-            next: Next::Dead(DeadReason::Refused),
+            next: Next::Dead(reason),
         };
         self.log(claim, &end);
         self.record(end);
@@ -338,7 +375,7 @@ impl Worker {
             self.note(ended_at, escaped(detail.as_bytes(), LOGGED));
         }
         let end = AttemptOutcome {
-            delivery: claim.delivery.clone(),
+            delivery: claim.delivery,
             attempt: claim.attempt,
             started_at,
             ended_at,
@@ -347,6 +384,7 @@ impl Worker {
             detail,
             next,
         };
+        self.expiring |= end.next == Next::Dead(DeadReason::Expired);
         self.count(&claim, &end, now - began);
         self.log(&claim, &end);
         self.log_turn(turn, verdict, &end.detail);
@@ -356,18 +394,13 @@ impl Worker {
 
     fn count(&self, claim: &Claim, end: &AttemptOutcome, took: Duration) {
         let endpoint = &self.endpoint.name;
-        let outcome = match end.class {
-            Class::Taken => Outcome::Taken,
-            Class::Endpoint => Outcome::Endpoint,
-            Class::Event => Outcome::Event,
-        };
-        self.metrics.attempt_ended(endpoint, outcome, took);
+        self.metrics.attempt_ended(endpoint, end.class, took);
         match &end.next {
             Next::Acked => {
                 let lag = Duration::try_from(end.ended_at - claim.owed_since).unwrap_or_default();
                 self.metrics.acked(endpoint, lag);
             }
-            Next::Dead(reason) => self.metrics.dead(endpoint, word(*reason)),
+            Next::Dead(reason) => self.metrics.dead(endpoint, reason.as_str()),
             Next::Due(_) => {}
         }
     }
@@ -410,7 +443,7 @@ impl Worker {
         let (outcome, due, dead) = match &end.next {
             Next::Acked => ("taken", None, None),
             Next::Due(due) => ("retry", Some(time_text(*due)), None),
-            Next::Dead(reason) => ("dead", None, Some(word(*reason))),
+            Next::Dead(reason) => ("dead", None, Some(reason.as_str())),
         };
         let reason = (end.class != Class::Taken).then(|| escaped(end.detail.as_bytes(), LOGGED));
         let took = (end.ended_at - end.started_at).whole_milliseconds();
@@ -515,22 +548,4 @@ async fn changed(owed: &mut watch::Receiver<u64>) {
     if owed.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-fn word(reason: DeadReason) -> &'static str {
-    match reason {
-        DeadReason::Refused => "refused",
-        DeadReason::Expired => "expired",
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        cause = error.source();
-    }
-    words
 }

@@ -225,6 +225,38 @@ async fn a_failing_endpoint_gets_no_more_than_was_in_flight() {
 }
 
 #[tokio::test]
+async fn an_outage_of_seven_days_expires_what_is_that_old_and_nothing_else() {
+    let pki = Pki::new();
+    let mut receiver = Receiver::http(&pki, Demand::Anybody, HTTP1, |_, _| status(500)).await;
+    let outbox = open(&pki.directory);
+    for tag in ["a", "a", "b", "c"] {
+        push(&outbox, tag).await;
+    }
+    outbox.close().await;
+    let database = pki.directory.path().join("state/outbox.db");
+    let week = 7 * 24 * 60 * 60 * 1000;
+    let aged = rusqlite::Connection::open(database)
+        .unwrap()
+        .execute("UPDATE events SET appended_at = appended_at - ?1", [week])
+        .unwrap();
+    assert_eq!(aged, 4);
+    let outbox = open(&pki.directory);
+    let young = push(&outbox, "d").await;
+    let mut endpoint = pki.endpoint(receiver.address, HTTP1, None);
+    endpoint.concurrency = 1;
+    let running = Running::start(outbox, endpoint);
+    let expired = r#"pushbell_delivery_dead_total{endpoint="build",reason="expired"} 4"#;
+    running.until(|running| running.metrics().contains(expired)).await;
+    running.stop().await;
+    receiver.requests.recv().await.unwrap();
+    assert!(receiver.requests.try_recv().is_err(), "one probe is enough");
+    let outbox = open(&pki.directory);
+    let left = outbox.claim("build", now(), 9).await.unwrap();
+    assert_eq!(left.iter().map(|claim| claim.event.id).collect::<Vec<_>>(), [young.id]);
+    outbox.close().await;
+}
+
+#[tokio::test]
 async fn an_endpoint_that_is_gone_is_left_alone() {
     let pki = Pki::new();
     let mut receiver = Receiver::http(&pki, Demand::Anybody, HTTP1, |_, _| status(410)).await;
@@ -304,7 +336,7 @@ fn what_a_killed_process_had_in_flight_is_delivered_by_the_next() {
     };
     let pki = Pki::new();
     let killed = runtime();
-    let (id, first) = killed.block_on(async {
+    let (outbox, id, first) = killed.block_on(async {
         let (seen, mut asked) = mpsc::channel(1);
         let receiver = Receiver::raw(&pki, move |mut stream: Stream| {
             let seen = seen.clone();
@@ -320,12 +352,12 @@ fn what_a_killed_process_had_in_flight_is_delivered_by_the_next() {
         let outbox = open(&pki.directory);
         let event = push(&outbox, "a").await;
         let running = Running::start(outbox, pki.endpoint(receiver.address, HTTP1, None));
-        let request = asked.recv().await.unwrap();
-        std::mem::forget(running.stop.clone());
-        (event.id, request)
+        (running.outbox.clone(), event.id, asked.recv().await.unwrap())
     });
+    // The worker and its attempt are gone where they stood.
     killed.shutdown_timeout(Duration::from_secs(30));
     runtime().block_on(async {
+        outbox.close().await;
         let mut receiver = Receiver::http(&pki, Demand::Anybody, HTTP1, |_, _| status(200)).await;
         let running =
             Running::start(open(&pki.directory), pki.endpoint(receiver.address, HTTP1, None));
