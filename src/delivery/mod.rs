@@ -22,6 +22,7 @@ pub mod health;
 mod metrics;
 pub mod preset;
 mod rate;
+mod report;
 pub mod retry;
 pub mod sign;
 #[cfg(test)]
@@ -57,6 +58,7 @@ pub use self::metrics::Metrics;
 pub use self::sign::Signer;
 
 use self::health::Health;
+use self::report::Report;
 use self::worker::Worker;
 
 /// A configured destination.
@@ -144,14 +146,8 @@ impl Delivery {
     ) -> Self {
         let start = |endpoint: Endpoint| {
             let seen = Arc::new(Mutex::new(EndpointState::of(&endpoint)));
-            let worker = Worker::new(
-                endpoint,
-                outbox.clone(),
-                tasks.clone(),
-                stop.clone(),
-                metrics.clone(),
-                Arc::clone(&seen),
-            );
+            let report = Report::new(endpoint.name.clone(), metrics.clone(), Arc::clone(&seen));
+            let worker = Worker::new(endpoint, outbox.clone(), tasks.clone(), stop.clone(), report);
             // Nobody waits for the handle: the tracker does.
             drop(tasks.spawn(worker.run()));
             seen

@@ -321,6 +321,18 @@ mod tests {
     }
 
     #[test]
+    fn an_event_that_makes_its_receiver_fail_is_not_due_at_the_next_probe() {
+        for (failures, asked) in [(1, None), (4, None), (1, Some(seconds(1)))] {
+            for random in [0.0, 0.3, 1.0] {
+                let pause = endpoint_pause(Verdict::Unavailable, failures, asked, random);
+                let past = past(failures, 0);
+                let next = next(Verdict::Unavailable, past, pause, asked, NOW, random);
+                assert!(matches!(next, Next::Due(due) if due > NOW + pause), "{failures}");
+            }
+        }
+    }
+
+    #[test]
     fn the_fifth_refusal_is_the_last() {
         let refused = |failures, after| {
             next(Verdict::Refused, past(99, failures), seconds(0), after, NOW, 0.5)

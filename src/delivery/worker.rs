@@ -5,8 +5,6 @@
 //! slow or failing holds up nothing but the claims it would have to answer anyway.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,9 +24,7 @@ use tracing::Instrument as _;
 use tracing::error;
 use tracing::info;
 use tracing::info_span;
-use tracing::warn;
 
-use crate::event::schema::time_text;
 use crate::outbox;
 use crate::outbox::AttemptOutcome;
 use crate::outbox::Claim;
@@ -36,20 +32,15 @@ use crate::outbox::Class;
 use crate::outbox::DeadReason;
 use crate::outbox::Next;
 use crate::outbox::Outbox;
-use crate::registry::Digest;
-use crate::registry::Tag;
 use crate::tasks::Tasks;
 
 use super::Endpoint;
-use super::EndpointState;
-use super::Metrics;
 use super::attempt::Client;
 use super::attempt::Ended;
-use super::attempt::escaped;
 use super::error::chain;
 use super::health::Health;
-use super::health::Turn;
 use super::rate::Rate;
+use super::report::Report;
 use super::retry;
 use super::retry::Past;
 use super::retry::Verdict;
@@ -61,8 +52,7 @@ pub(super) struct Worker {
     outbox: Outbox,
     tasks: Tasks,
     stop: CancellationToken,
-    metrics: Metrics,
-    seen: Arc<Mutex<EndpointState>>,
+    report: Report,
     health: Health,
     rate: Option<Rate>,
     /// Exchanges under way.
@@ -113,17 +103,13 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// The most ends that may wait to be written down before nothing more is claimed.
 const MOST_RECORDS: usize = 256;
 
-/// The most of what a receiver said that goes into a log line.
-const LOGGED: usize = 256;
-
 impl Worker {
     pub(super) fn new(
         endpoint: Endpoint,
         outbox: Outbox,
         tasks: Tasks,
         stop: CancellationToken,
-        metrics: Metrics,
-        seen: Arc<Mutex<EndpointState>>,
+        report: Report,
     ) -> Self {
         Self {
             client: Client::new(&endpoint),
@@ -132,8 +118,7 @@ impl Worker {
             outbox,
             tasks,
             stop,
-            metrics,
-            seen,
+            report,
             health: Health::Healthy,
             attempts: FuturesUnordered::new(),
             records: FuturesUnordered::new(),
@@ -153,7 +138,6 @@ impl Worker {
             signed = self.endpoint.signer.is_some(),
             "Delivering"
         );
-        self.metrics.state(&self.endpoint.name, &self.health);
         let mut owed = self.outbox.owed(&self.endpoint.name);
         let stop = self.stop.clone();
         while !stop.is_cancelled() {
@@ -261,7 +245,7 @@ impl Worker {
                     self.attempt(claim, request, started_at);
                 }
                 Err(unwritable) => {
-                    self.metrics.unwritable(&self.endpoint.name);
+                    self.report.unwritable();
                     let (class, reason) = (Class::Event, DeadReason::Refused);
                     self.unsent(&claim, class, reason, unwritable.to_string(), started_at);
                 }
@@ -270,7 +254,7 @@ impl Worker {
         if let Some(rate) = &mut self.rate {
             rate.took(started, Instant::now());
         }
-        self.show();
+        self.report.show(&self.health, self.attempts.len());
     }
 
     /// Gives up what is owed for too long to an endpoint that fails, so that an outage without end does
@@ -334,7 +318,7 @@ impl Worker {
         why: String,
         now: OffsetDateTime,
     ) {
-        self.metrics.dead(&self.endpoint.name, reason.as_str());
+        self.report.gave_up(reason);
         let end = AttemptOutcome {
             delivery: claim.delivery,
             attempt: claim.attempt,
@@ -345,7 +329,7 @@ impl Worker {
             detail: format!("nothing was sent: {why}"),
             next: Next::Dead(reason),
         };
-        self.log(claim, &end);
+        self.report.log(claim, &end);
         self.record(end);
     }
 
@@ -372,7 +356,7 @@ impl Worker {
         };
         let next = retry::next(verdict, past, left_alone, retry_after, ended_at, random);
         if verdict != Verdict::Taken {
-            self.note(ended_at, escaped(detail.as_bytes(), LOGGED));
+            self.report.note(ended_at, &detail);
         }
         let end = AttemptOutcome {
             delivery: claim.delivery,
@@ -385,24 +369,11 @@ impl Worker {
             next,
         };
         self.expiring |= end.next == Next::Dead(DeadReason::Expired);
-        self.count(&claim, &end, now - began);
-        self.log(&claim, &end);
-        self.log_turn(turn, verdict, &end.detail);
+        self.report.count(&claim, &end, now - began);
+        self.report.log(&claim, &end);
+        self.report.log_turn(turn, verdict, &end.detail);
         self.record(end);
-        self.show();
-    }
-
-    fn count(&self, claim: &Claim, end: &AttemptOutcome, took: Duration) {
-        let endpoint = &self.endpoint.name;
-        self.metrics.attempt_ended(endpoint, end.class, took);
-        match &end.next {
-            Next::Acked => {
-                let lag = Duration::try_from(end.ended_at - claim.owed_since).unwrap_or_default();
-                self.metrics.acked(endpoint, lag);
-            }
-            Next::Dead(reason) => self.metrics.dead(endpoint, reason.as_str()),
-            Next::Due(_) => {}
-        }
+        self.report.show(&self.health, self.attempts.len());
     }
 
     /// Writes the end down, again and again if it must be; once we stop, one more time. What could not
@@ -438,63 +409,6 @@ impl Worker {
         self.records.push(record.boxed());
     }
 
-    /// The one line that every attempt has.
-    fn log(&self, claim: &Claim, end: &AttemptOutcome) {
-        let (outcome, due, dead) = match &end.next {
-            Next::Acked => ("taken", None, None),
-            Next::Due(due) => ("retry", Some(time_text(*due)), None),
-            Next::Dead(reason) => ("dead", None, Some(reason.as_str())),
-        };
-        let reason = (end.class != Class::Taken).then(|| escaped(end.detail.as_bytes(), LOGGED));
-        let took = (end.ended_at - end.started_at).whole_milliseconds();
-        info!(
-            endpoint = self.endpoint.name,
-            event.id = %claim.event.id,
-            delivery = %end.delivery,
-            repository = claim.event.repository.as_str(),
-            tag = claim.event.tag.as_ref().map(Tag::as_str),
-            digest = claim.event.digest.as_ref().map(Digest::as_str),
-            attempt = end.attempt,
-            outcome,
-            status = end.status,
-            took_ms = i64::try_from(took).unwrap_or(i64::MAX),
-            next = due,
-            dead,
-            reason,
-            "Attempt ended"
-        );
-        if let Some(dead) = dead {
-            warn!(
-                endpoint = self.endpoint.name,
-                event.id = %claim.event.id,
-                delivery = %end.delivery,
-                dead,
-                reason = escaped(end.detail.as_bytes(), LOGGED),
-                "Gave up a delivery, it is kept for replay"
-            );
-        }
-    }
-
-    fn log_turn(&self, turn: Turn, verdict: Verdict, detail: &str) {
-        let endpoint = &self.endpoint.name;
-        let reason = escaped(detail.as_bytes(), LOGGED);
-        match turn {
-            Turn::None => {}
-            Turn::Answers => info!(endpoint, "Endpoint answers again"),
-            Turn::Off => {
-                error!(endpoint, reason, "Endpoint has switched itself off, its events stay owed");
-            }
-            // Likely our settings: it will not mend itself.
-            Turn::Failing if verdict == Verdict::Misdirected => {
-                error!(
-                    endpoint,
-                    reason, "Endpoint does not accept us, its settings are likely wrong"
-                );
-            }
-            Turn::Failing => warn!(endpoint, reason, "Endpoint is failing, its events wait"),
-        }
-    }
-
     fn failed(&mut self, error: &outbox::Error) -> Supply {
         if !std::mem::replace(&mut self.trouble, true) {
             let endpoint = &self.endpoint.name;
@@ -506,23 +420,6 @@ impl Worker {
     fn works_again(&mut self) {
         if std::mem::take(&mut self.trouble) {
             info!(endpoint = self.endpoint.name, "The outbox works again");
-        }
-    }
-
-    fn note(&self, now: OffsetDateTime, error: String) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.last_error = Some((now, error));
-    }
-
-    /// Shows the state to whoever looks from outside.
-    fn show(&self) {
-        self.metrics.in_flight(&self.endpoint.name, self.attempts.len());
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.in_flight = self.attempts.len();
-        if seen.state != self.health.as_str() {
-            seen.state = self.health.as_str();
-            seen.since = OffsetDateTime::now_utc();
-            self.metrics.state(&self.endpoint.name, &self.health);
         }
     }
 }
