@@ -81,8 +81,9 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// The most attempts in flight, at least one.
     pub concurrency: usize,
-    /// The most attempts started per second, at least one, if there is a limit.
-    pub rate: Option<u32>,
+    /// The time from the start of one attempt to the next when they come at the fastest, if that is
+    /// limited.
+    pub pace: Option<Duration>,
 }
 
 /// The running workers, seen from outside.
@@ -110,13 +111,14 @@ pub struct EndpointState {
 
 /// Headers that belong to the connection or to the framing of the body, or that would have an
 /// answer compressed, which we never read.
-const OURS: [HeaderName; 10] = [
+const OURS: [HeaderName; 11] = [
     header::ACCEPT_ENCODING,
     header::CONNECTION,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::EXPECT,
     header::HOST,
+    HeaderName::from_static("keep-alive"),
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,

@@ -113,7 +113,7 @@ impl Worker {
     ) -> Self {
         Self {
             client: Client::new(&endpoint),
-            rate: endpoint.rate.map(|rate| Rate::new(rate, Instant::now())),
+            rate: endpoint.pace.map(|rate| Rate::new(rate, Instant::now())),
             endpoint,
             outbox,
             tasks,

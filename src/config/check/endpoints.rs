@@ -20,6 +20,7 @@ use crate::config::url::Url;
 use crate::config::words::DialectName;
 use crate::config::words::PresetName;
 use crate::config::words::SchemeName;
+use crate::delivery::may_be_set;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
 
@@ -38,25 +39,6 @@ const CONCURRENCY: usize = 8;
 
 /// How many attempts there may ever be at the same time.
 const MAX_CONCURRENCY: usize = 1024;
-
-/// Headers that the dialect, the signature or HTTP itself decides.
-const OURS: &[&str] = &[
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-];
 
 /// Headers whose value is a secret.
 const SECRET: &[&str] = &["authorization", "cookie", "proxy-authorization"];
@@ -231,7 +213,7 @@ impl Checker<'_> {
             if SECRET.contains(&header.as_str()) {
                 let message = format!("the header {shown} would be a secret in the configuration");
                 self.wrong(&name.place, message, "remove it; sign attempts with `sign` instead");
-            } else if OURS.contains(&header.as_str()) {
+            } else if !may_be_set(&header) {
                 let message = format!("the header {shown} is set by us");
                 self.wrong(
                     &name.place,

@@ -114,7 +114,7 @@ impl Pki {
             ),
             timeout: Duration::from_secs(30),
             concurrency: 8,
-            rate: None,
+            pace: None,
         }
     }
 }
