@@ -5,7 +5,9 @@ mod describe;
 mod error;
 mod front;
 mod parts;
+mod renewal;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -27,6 +29,7 @@ use crate::admin::Detail;
 use crate::admin::Readiness;
 use crate::admin::Standing;
 use crate::certs;
+use crate::certs::ServerIdentities;
 use crate::config;
 use crate::config::Config;
 use crate::config::OnFailure;
@@ -46,6 +49,7 @@ use crate::shutdown::Shutdown;
 use crate::tasks::Tasks;
 
 use self::front::Front;
+use self::renewal::Renewal;
 
 pub use self::describe::describe;
 pub use self::describe::trust;
@@ -111,6 +115,9 @@ struct Work {
     stop: CancellationToken,
 }
 
+/// What listeners show, by the identity's name.
+type Servers = BTreeMap<String, Vec<ServerIdentities>>;
+
 /// A bound listener and what it will serve.
 struct Bound<'a> {
     listener: Listener,
@@ -129,7 +136,8 @@ impl Running {
         let background = Tasks::new();
         background.spawn(signals);
 
-        let bound = bind(config, &parts)?;
+        let (bound, servers) = bind(config, &parts)?;
+        let renewal = Renewal::new(config, &parts.identities, servers, &parts.clients);
         let (requests, deliveries, operators) = (Work::default(), Work::default(), Work::default());
         let name = registry_name(config, &bound);
         let proxied = proxy::Metrics::default();
@@ -144,6 +152,7 @@ impl Running {
             requests.tasks.clone(),
             proxied,
         );
+        deliveries.tasks.spawn(renewal.run(deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
         let delivery = Delivery::start(
             parts.endpoints,
@@ -159,7 +168,7 @@ impl Running {
             on_failure: config.on_failure,
             proxy: proxy.clone(),
             delivery,
-            upstream: parts.upstream,
+            upstream: parts.upstream.clone(),
         };
         let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
         let limits = &config.limits;
@@ -295,11 +304,15 @@ fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
 
 /// Takes every address before anything is served. The admin address that nobody asked for is given up if
 /// somebody else has it: a second Pushbell on one machine must still start without a file.
-fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<Vec<Bound<'a>>, Error> {
-    let mut bound = Vec::new();
+fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<(Vec<Bound<'a>>, Servers), Error> {
+    let (mut bound, mut servers) = (Vec::new(), Servers::new());
     for listener in &config.listeners {
         let identity = listener.identity.as_ref().and_then(|i| parts.identities.get(&i.value));
-        let tls = identity.map(certs::server_config).transpose();
+        let server = identity.map(|identity| ServerIdentities::new(identity, &[]));
+        let tls = server.as_ref().map(ServerIdentities::config).transpose();
+        if let (Some(identity), Some(server)) = (identity, server) {
+            servers.entry(identity.name().to_owned()).or_default().push(server);
+        }
         let limits = &config.limits;
         let had = Listener::bind(listener::Config {
             address: match &listener.address.value {
@@ -320,7 +333,7 @@ fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<Vec<Bound<'a>>, Error> 
             }
         }
     }
-    Ok(bound)
+    Ok((bound, servers))
 }
 
 /// Whether somebody wrote this listener down, or it serves the registry, without which we are nothing.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use crate::certs;
+use crate::certs::CaKey;
+use crate::certs::ClientIdentity;
 use crate::certs::Identity;
 use crate::certs::LocalCa;
 use crate::certs::Opened;
@@ -38,6 +40,8 @@ pub struct Parts {
     pub identities: BTreeMap<String, Identity>,
     /// The local CAs by their directory.
     pub authorities: BTreeMap<PathBuf, Authority>,
+    /// Identities that are shown to servers, exchangeable under their connections.
+    pub clients: BTreeMap<String, ClientIdentity>,
     /// The way to the registry.
     pub upstream: Connector,
     /// Who is told.
@@ -71,6 +75,10 @@ pub enum Making {
     Allowed,
     /// Nothing is written.
     Forbidden,
+    /// What is missing is made, and every leaf is made anew.
+    Leaves,
+    /// The CAs' certificates are made anew with their keys, and every leaf too.
+    Authorities,
 }
 
 /// How long one attempt to connect to an endpoint may take; the whole attempt has its own deadline.
@@ -91,6 +99,7 @@ impl Parts {
             now: OffsetDateTime::now_utc(),
             problems: Problems::default(),
             identities: BTreeMap::new(),
+            clients: BTreeMap::new(),
             authorities: BTreeMap::new(),
             system: None,
         };
@@ -100,10 +109,10 @@ impl Parts {
         }
         let upstream = loader.upstream();
         let endpoints = config.endpoints.iter().filter_map(|e| loader.endpoint(e)).collect();
-        let Loader { problems, identities, authorities, .. } = loader;
+        let Loader { problems, identities, clients, authorities, .. } = loader;
         match upstream {
             Some(upstream) => {
-                problems.unless_any(Self { identities, authorities, upstream, endpoints })
+                problems.unless_any(Self { identities, authorities, clients, upstream, endpoints })
             }
             None => Err(problems),
         }
@@ -116,6 +125,7 @@ struct Loader<'a> {
     now: OffsetDateTime,
     problems: Problems,
     identities: BTreeMap<String, Identity>,
+    clients: BTreeMap<String, ClientIdentity>,
     authorities: BTreeMap<PathBuf, Authority>,
     /// The system's roots, read once.
     system: Option<Result<Trust, String>>,
@@ -138,7 +148,12 @@ impl Loader<'_> {
                 self.authorities.insert(path.to_owned(), authority);
                 continue;
             }
-            match LocalCa::open_or_create(path, &names, self.now) {
+            let opened = if making == Making::Authorities {
+                LocalCa::renew(path, &names, CaKey::Keep, self.now).map(|ca| (ca, Opened::Created))
+            } else {
+                LocalCa::open_or_create(path, &names, self.now)
+            };
+            match opened {
                 Ok((ca, opened)) => {
                     let state = match opened {
                         Opened::Created => AuthorityState::Made,
@@ -170,7 +185,12 @@ impl Loader<'_> {
                     return;
                 }
                 LocalCa::open_or_create(directory, names, self.now)
-                    .and_then(|(ca, _)| ca.leaf(name, names, self.now))
+                    .and_then(|(ca, _)| match making {
+                        Making::Leaves | Making::Authorities => {
+                            ca.renew_leaf(name, names, self.now)
+                        }
+                        Making::Allowed | Making::Forbidden => ca.leaf(name, names, self.now),
+                    })
                     .map_err(|e| (directory, e))
             }
         };
@@ -259,8 +279,15 @@ impl Loader<'_> {
             None => self.system_trust(at)?,
         };
         // One that is missing has its own problem, or has not been made yet.
-        let identity = tls.identity.as_ref().and_then(|name| self.identities.get(&name.value));
-        match certs::client_config(&trust, identity, alpn) {
+        let name = tls.identity.as_ref().map(|name| name.value.as_str()).unwrap_or_default();
+        let made = match self.identities.get(name) {
+            Some(identity) => {
+                let client = self.clients.entry(name.to_owned());
+                client.or_insert_with(|| ClientIdentity::new(identity)).config(&trust, alpn)
+            }
+            None => certs::client_config(&trust, None, alpn),
+        };
+        match made {
             Ok(config) => Some(config),
             Err(error) => {
                 self.wrong(at, chain(&error), "use another certificate");

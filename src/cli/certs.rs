@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -36,6 +37,11 @@ enum Command {
     /// Each identity of the configuration that says `local_ca` gets a certificate; without a configuration
     /// one named `registry` is made for localhost. `run` does the same at its start.
     Init(Init),
+    /// Make the certificates of local CAs anew
+    ///
+    /// A running Pushbell shows them within the hour, and renews them by itself when two thirds of their life
+    /// are over.
+    Renew(Renew),
     /// Show what expires when: name, names covered, issuer, expiry, days left, where used
     Show(Source),
     /// Print the commands by which docker, podman, containerd and others come to trust the local CA
@@ -51,9 +57,22 @@ struct Init {
     source: Source,
 }
 
+#[derive(Debug, Args)]
+struct Renew {
+    /// Make the CA's own certificate anew as well, with its key, for the names of today
+    #[arg(long)]
+    ca: bool,
+    #[command(flatten)]
+    source: Source,
+}
+
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Init(init) => make(init),
+        Command::Init(init) => make(&init.source, init.directory.as_deref(), Making::Allowed),
+        Command::Renew(renew) => {
+            let making = if renew.ca { Making::Authorities } else { Making::Leaves };
+            make(&renew.source, None, making)
+        }
         Command::Show(source) => list(source),
         Command::Trust(source) => trust(source),
     }
@@ -68,16 +87,16 @@ fn load(source: &Source) -> Result<Config, Failure> {
     Ok(run::load(&source)?)
 }
 
-fn make(init: &Init) -> Result<(), Failure> {
-    let mut config = load(&init.source)?;
-    if let Some(wanted) = &init.directory {
+fn make(source: &Source, directory: Option<&Path>, making: Making) -> Result<(), Failure> {
+    let mut config = load(source)?;
+    if let Some(wanted) = directory {
         for identity in &mut config.identities {
             if let IdentityOrigin::LocalCa { directory, .. } = &mut identity.origin {
-                directory.value.clone_from(wanted);
+                directory.value = wanted.to_owned();
             }
         }
     }
-    let parts = Parts::load(&config, Making::Allowed)?;
+    let parts = Parts::load(&config, making)?;
     if parts.authorities.is_empty() {
         let message = "pushbell: no identity of the configuration says `local_ca`; nothing to make";
         return Err(Failure::new(Exit::Usage, message));

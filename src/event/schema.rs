@@ -198,10 +198,10 @@ pub fn time_text(time: OffsetDateTime) -> String {
     time.to_offset(time::UtcOffset::UTC).format(TIME).unwrap_or_default()
 }
 
-/// Reads an RFC 3339 time.
+/// Reads an RFC 3339 time, if it is one in UTC too.
 #[must_use]
 pub fn time_of(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok()
+    OffsetDateTime::parse(text, &Rfc3339).ok()?.checked_to_offset(time::UtcOffset::UTC)
 }
 
 impl Envelope {
