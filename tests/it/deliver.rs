@@ -143,10 +143,8 @@ fn a_receiver_by_others_runs_its_hook() {
     });
 
     let url = format!("https://127.0.0.1:{port}/hooks/build");
-    // `webhook` reads a payload as JSON only if the content type says plain JSON.
-    let endpoint =
-        format!("dialect: native\nurl: {url}\nheaders: {{ Content-Type: application/json }}");
-    let sidecar = Sidecar::with_file(&work, &Stage::file(&work, &registry, &pki, &url, &endpoint));
+    let yaml = Stage::file(&work, &registry, &pki, &url, "dialect: native");
+    let sidecar = Sidecar::with_file(&work, &yaml);
     let image = Image::new(&work, "by others");
     let curl = Curl::through(&work, &sidecar);
     assert_eq!(curl.push("team/app", "1.0", &image).status, 201);

@@ -32,6 +32,8 @@ pub(crate) struct Reply {
     pub(crate) version: String,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// What curl has to say where it got no answer.
+    pub(crate) error: String,
 }
 
 impl Curl {
@@ -88,6 +90,7 @@ impl Curl {
             version: version.to_owned(),
             headers: last_head(&fs::read_to_string(&head).unwrap()),
             body: fs::read(&body).unwrap(),
+            error: done.err.clone(),
         }
     }
 
