@@ -59,7 +59,10 @@ fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {
                     _ => "would be made",
                 };
                 let directory = directory.display();
-                format!("{name} for {} would be made; its CA {ca} in {directory}", list_names(names))
+                format!(
+                    "{name} for {} would be made; its CA {ca} in {directory}",
+                    list_names(names)
+                )
             }
             IdentityOrigin::Files { .. } => format!("{name} is not loaded"),
         };
@@ -100,7 +103,8 @@ pub fn trust(config: &Config, parts: &Parts) -> String {
             })
         };
         let listeners = config.listeners.iter().filter(|listener| {
-            listener.serves.contains(&Serve::Registry) && listener.identity.as_ref().is_some_and(|i| signs(&i.value))
+            listener.serves.contains(&Serve::Registry)
+                && listener.identity.as_ref().is_some_and(|i| signs(&i.value))
         });
         let mut hosts = BTreeSet::new();
         for listener in listeners {

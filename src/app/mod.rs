@@ -73,8 +73,7 @@ pub fn run(config: &Config, parts: Parts) -> Result<(), Error> {
     };
     let counters = outbox::Metrics::default();
     counters.register(&mut metrics);
-    let outbox = Outbox::open(outbox, counters)
-        .map_err(|source| Error::Outbox { source })?;
+    let outbox = Outbox::open(outbox, counters).map_err(|source| Error::Outbox { source })?;
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -126,8 +125,7 @@ impl Running {
         background.spawn(signals);
 
         let bound = bind(config, &parts)?;
-        let (requests, deliveries, operators) =
-            (Work::default(), Work::default(), Work::default());
+        let (requests, deliveries, operators) = (Work::default(), Work::default(), Work::default());
         let name = registry_name(config, &bound);
         let proxied = proxy::Metrics::default();
         proxied.register(&mut registry);
@@ -196,11 +194,17 @@ impl Running {
         self.outbox.close().await;
         self.operators.end().await;
         if unkept > 0 {
-            error!(events = unkept, "Stopped with events that only memory held; they are in this log");
+            error!(
+                events = unkept,
+                "Stopped with events that only memory held; they are in this log"
+            );
             return Err(Error::Unkept { events: unkept });
         }
         if !in_time {
-            warn!(unfinished, "Stopped before everything was finished; nothing acknowledged is lost");
+            warn!(
+                unfinished,
+                "Stopped before everything was finished; nothing acknowledged is lost"
+            );
             return Err(Error::CutShort { unfinished });
         }
         info!("Stopped");
@@ -314,7 +318,9 @@ fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<Vec<Bound<'a>>, Error> 
 /// Whether somebody wrote this listener down, or it serves the registry, without which we are nothing.
 fn asked_for(listener: &config::Listener) -> bool {
     let place = &listener.address.place;
-    place.line().is_some() || place.key().starts_with("--") || listener.serves.contains(&Serve::Registry)
+    place.line().is_some()
+        || place.key().starts_with("--")
+        || listener.serves.contains(&Serve::Registry)
 }
 
 /// The registry's name; with the port the system chose, where it was asked to choose one.
@@ -365,7 +371,11 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
 
 fn front(listener: &config::Listener, proxy: &Proxy, admin: &Admin) -> Front {
     let serves = |what: Serve| listener.serves.contains(&what);
-    let trusted: Vec<_> = listener.trusted_proxies.iter().map(|n| proxy::Network { address: n.address(), prefix: n.prefix() }).collect();
+    let trusted: Vec<_> = listener
+        .trusted_proxies
+        .iter()
+        .map(|n| proxy::Network { address: n.address(), prefix: n.prefix() })
+        .collect();
     Front {
         registry: serves(Serve::Registry).then(|| proxy.trusting(&trusted)),
         admin: serves(Serve::Admin).then(|| admin.clone()),

@@ -102,7 +102,9 @@ fn trust(source: &Source) -> Result<(), Failure> {
     let config = load(source)?;
     let parts = Parts::load(&config, Making::Forbidden)?;
     if parts.authorities.values().any(|ca| ca.state == AuthorityState::Pending) {
-        say("The CA has not been made yet; `pushbell certs init` or the first `pushbell run` does that.");
+        say(
+            "The CA has not been made yet; `pushbell certs init` or the first `pushbell run` does that.",
+        );
     }
     let text = app::trust(&config, &parts);
     if text.is_empty() {

@@ -59,7 +59,11 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, message));
     }
     let path = if arguments.live { "/healthz" } else { "/readyz" };
-    let path = if admin.serves.contains(&Serve::Registry) { format!("/_pushbell{path}") } else { path.to_owned() };
+    let path = if admin.serves.contains(&Serve::Registry) {
+        format!("/_pushbell{path}")
+    } else {
+        path.to_owned()
+    };
     let failed = |why: String| Failure::new(Exit::Failed, format!("pushbell: {address}: {why}"));
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
@@ -75,7 +79,9 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
 async fn ask(address: &Address, path: &str) -> Result<(StatusCode, Vec<u8>), body::BoxError> {
     match address {
         Address::Tcp(address) => exchange(TcpStream::connect(address).await?, path).await,
-        Address::Unix(socket) => exchange(UnixStream::connect(Path::new(socket)).await?, path).await,
+        Address::Unix(socket) => {
+            exchange(UnixStream::connect(Path::new(socket)).await?, path).await
+        }
     }
 }
 

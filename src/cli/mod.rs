@@ -217,9 +217,10 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
     match written {
         // Whoever closed the pipe has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => {
-            Err(Failure::new(Exit::Failed, format!("pushbell: could not write the result: {error}")))
-        }
+        Err(error) => Err(Failure::new(
+            Exit::Failed,
+            format!("pushbell: could not write the result: {error}"),
+        )),
         Ok(()) => Ok(()),
     }
 }

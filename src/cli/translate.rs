@@ -23,7 +23,9 @@ use super::say;
 /// Reads one notification, writes the body of each webhook on standard output, a line each. Nothing is
 /// sent, nothing is kept.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  pushbell translate --from docker-hub --to distribution push.json")]
+#[command(
+    after_help = "Example:\n  pushbell translate --from docker-hub --to distribution push.json"
+)]
 pub(super) struct Arguments {
     /// What the notification is
     #[arg(long, value_name = "KIND", value_parser = kind)]
@@ -54,8 +56,10 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let bytes = read_input(arguments.file.as_deref(), LIMIT)?;
     let name = arguments.file.as_ref().map_or("standard input".into(), |f| f.display().to_string());
     let now = OffsetDateTime::now_utc();
-    let parsed = ingest::read(arguments.from, &bytes, registry.as_deref(), now)
-        .map_err(|error| Failure::new(Exit::Data, format!("pushbell: {name}: {}", chain(&error))))?;
+    let parsed =
+        ingest::read(arguments.from, &bytes, registry.as_deref(), now).map_err(|error| {
+            Failure::new(Exit::Data, format!("pushbell: {name}: {}", chain(&error)))
+        })?;
     for warning in &parsed.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -79,11 +83,8 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     unwritable.extend(parsed.skipped);
-    let why = if unwritable.is_empty() {
-        "it holds no event".to_owned()
-    } else {
-        unwritable.join("; ")
-    };
+    let why =
+        if unwritable.is_empty() { "it holds no event".to_owned() } else { unwritable.join("; ") };
     Err(Failure::new(Exit::Data, format!("pushbell: {name}: nothing to send: {why}")))
 }
 

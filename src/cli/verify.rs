@@ -22,9 +22,11 @@ use super::read_input;
 ///
 /// Exits with 0 if it is genuine, with 1 and the reason if it is not.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  pushbell verify --scheme standard-webhooks --secret-file hook.secret \\\n    \
+#[command(
+    after_help = "Example:\n  pushbell verify --scheme standard-webhooks --secret-file hook.secret \\\n    \
                         -H 'webhook-id: 0199f3c2…' -H 'webhook-timestamp: 1772356502' \\\n    \
-                        -H 'webhook-signature: v1,…' body.json")]
+                        -H 'webhook-signature: v1,…' body.json"
+)]
 pub(super) struct Arguments {
     /// How it is signed
     #[arg(long, value_name = "SCHEME", default_value = "standard-webhooks", value_parser = scheme)]

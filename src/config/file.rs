@@ -4,11 +4,6 @@
 //! prints. What is not written stays `None`; defaults, references and files are the checker's.
 
 use schemars::JsonSchema;
-use schemars::Schema;
-use schemars::generate::SchemaSettings;
-use schemars::transform::Transform;
-use schemars::transform::transform_subschemas;
-use serde_json::Value;
 
 use crate::event::Action;
 use crate::event::Change;
@@ -16,8 +11,6 @@ use crate::registry::Kind;
 
 use super::address::Address;
 use super::address::Network;
-use super::address::Upstream;
-use super::address::Url;
 use super::error::Located;
 use super::host::Covered;
 use super::host::Name;
@@ -31,6 +24,8 @@ use super::units::FilePath;
 use super::units::Period;
 use super::units::Rate;
 use super::units::Size;
+use super::url::Upstream;
+use super::url::Url;
 use super::words::DialectName;
 use super::words::Format;
 use super::words::Level;
@@ -331,33 +326,3 @@ pub(super) struct Log {
 }
 
 mapping!(Log { level, format });
-
-/// The JSON Schema of the configuration file, for editors.
-#[must_use]
-pub fn schema() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.inline_subschemas = true;
-        settings.transforms.push(Box::new(NotNull));
-    });
-    settings.into_generator().into_root_schema_for::<FileConfig>().to_value()
-}
-
-/// A key without a value is a mistake, so `null` is nowhere allowed, although `Option` says so.
-#[derive(Debug, Clone)]
-struct NotNull;
-
-impl Transform for NotNull {
-    fn transform(&mut self, schema: &mut Schema) {
-        transform_subschemas(self, schema);
-        if let Some(Value::Array(types)) = schema.get_mut("type") {
-            types.retain(|name| name != "null");
-            if let [one] = &mut types[..] {
-                let one = one.take();
-                schema.insert("type".to_owned(), one);
-            }
-        }
-        if let Some(Value::Array(words)) = schema.get_mut("enum") {
-            words.retain(|word| !word.is_null());
-        }
-    }
-}

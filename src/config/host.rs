@@ -17,7 +17,7 @@ use schemars::json_schema;
 use super::read::Scalar;
 use super::read::Wrong;
 use super::read::quoted;
-use super::units::text_schema;
+use super::schema::text_schema;
 
 /// The registry as clients type it: `registry.example.com`, `localhost:5443`.
 #[derive(Debug, Clone, PartialEq, Eq)]

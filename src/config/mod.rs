@@ -17,11 +17,13 @@ mod error;
 mod file;
 mod host;
 mod read;
+mod schema;
 mod source;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod units;
+mod url;
 mod words;
 
 use std::fs::File;
@@ -47,8 +49,6 @@ use self::source::Source;
 
 pub use self::address::Address;
 pub use self::address::Network;
-pub use self::address::Upstream;
-pub use self::address::Url;
 pub use self::env::Environment;
 pub use self::env::Overrides;
 pub use self::error::Located;
@@ -56,9 +56,11 @@ pub use self::error::Paint;
 pub use self::error::Place;
 pub use self::error::Problem;
 pub use self::error::Problems;
-pub use self::file::schema;
 pub use self::host::Name;
+pub use self::schema::schema;
 pub use self::units::Rate;
+pub use self::url::Upstream;
+pub use self::url::Url;
 pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::Level;

@@ -15,6 +15,7 @@ use serde_saphyr::granit_parser::Span;
 use serde_saphyr::granit_parser::Tag;
 use serde_saphyr::granit_parser::options;
 
+use super::read::nearest;
 use super::source::Hidden;
 use super::source::Mark;
 use super::source::shown_url;
@@ -24,6 +25,9 @@ const MAX_DEPTH: usize = 32;
 
 /// Nodes, those behind an alias counted at each use.
 const MAX_NODES: usize = 100_000;
+
+/// Parts of the names that secrets are given; the misspelt ones count too.
+const SECRETS: &[&str] = &["pass", "password", "secret", "token", "credential", "authorization"];
 
 /// A value and its place.
 #[derive(Debug)]
@@ -86,6 +90,7 @@ impl Node {
             Content::Scalar { text, .. } => {
                 let shown = match whole {
                     Whole::Secret => "…".to_owned(),
+                    _ if is_secret(text) => "…".to_owned(),
                     Whole::Path if !text.contains("://") => shown_url(text),
                     _ if text.contains("://") => shown_url(text),
                     _ => return,
@@ -110,6 +115,11 @@ impl Node {
     }
 }
 
+/// Whether a text can be nothing but a secret, wherever it stands.
+pub(super) fn is_secret(text: &str) -> bool {
+    ["whsec_", "whsk_", "-----BEGIN "].iter().any(|start| text.starts_with(start))
+}
+
 /// What of a scalar is secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whole {
@@ -124,12 +134,11 @@ enum Whole {
 impl Whole {
     fn below(key: &str) -> Self {
         let key = key.to_ascii_lowercase();
-        let names_one = ["password", "passwd", "secret", "token", "credential", "authorization"];
-        if key == "headers" {
+        let elsewhere = ["_file", "_env"].iter().any(|end| key.ends_with(end));
+        let named = SECRETS.iter().any(|name| key.contains(name));
+        let names_one = named || nearest(&key, SECRETS).is_some();
+        if key == "headers" || names_one && !elsewhere {
             Self::Secret
-        } else if names_one.iter().any(|name| key.contains(name)) {
-            let elsewhere = ["_file", "_env"].iter().any(|end| key.ends_with(end));
-            if elsewhere { Self::Url } else { Self::Secret }
         } else if key == "url" {
             Self::Path
         } else {
@@ -393,14 +402,20 @@ mod tests {
     #[test]
     fn what_looks_secret_is_hidden() {
         let text = "url: h/a/b\nupstream: http://u:p@h\nsign: {secret: s, secret_file: f}\n\
-                    headers: {A: b}\ntoken: [t]\n";
+                    headers: {A: b}\ntoken: [t]\npasswrod: p\nsecret_env: whsec_x\n";
         let root = parse(text).unwrap().unwrap();
         let hidden: Vec<_> =
-            root.hidden().into_iter().map(|h| (text[h.range].to_owned(), h.shown)).collect();
-        let expected =
-            [("h/a/b", "h/a…"), ("http://u:p@h", "http://…@h"), ("s", "…"), ("b", "…"), ("t", "…")];
-        let expected: Vec<_> =
-            expected.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+            root.hidden().into_iter().map(|h| (text.get(h.range).unwrap(), h.shown)).collect();
+        let expected = [
+            ("h/a/b", "h/a…"),
+            ("http://u:p@h", "http://…@h"),
+            ("s", "…"),
+            ("b", "…"),
+            ("t", "…"),
+            ("p", "…"),
+            ("whsec_x", "…"),
+        ];
+        let expected = expected.map(|(secret, shown)| (secret, shown.to_owned()));
         assert_eq!(hidden, expected);
     }
 }

@@ -9,11 +9,11 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
-use super::error::Located;
-use super::read::Named;
 use super::read::Scalar;
 use super::read::Wrong;
 use super::read::quoted;
+use super::schema::text_schema;
+use super::tree::is_secret;
 
 /// The longest duration taken, so that no sum of two can overflow.
 const MAX_PERIOD: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -192,7 +192,7 @@ impl Scalar for Count {
 
 impl Scalar for bool {
     const EXPECTED: &'static str = "`true` or `false`";
-    const IS_TEXT: bool = false;
+    const IS_TEXT: Self = false;
 
     fn parse(text: &str) -> Result<Self, Wrong> {
         let wrong = |remedy: &str| {
@@ -232,6 +232,10 @@ impl Scalar for FilePath {
             let message = format!("`~` in {} is not expanded", quoted(text));
             return Err(Wrong::new(message, "write the home directory out"));
         }
+        if is_secret(text) {
+            let remedy = "write the secret into a file, and the file's path here";
+            return Err(Wrong::new("this is a secret itself, not a path", remedy));
+        }
         if text.starts_with("file://") {
             let message = format!("{} is a URL", quoted(text));
             return Err(Wrong::new(message, "write the path alone"));
@@ -240,62 +244,12 @@ impl Scalar for FilePath {
     }
 }
 
-/// The schema of a type that is written as text.
-macro_rules! text_schema {
-    ($($type:ty: $schema:tt),+ $(,)?) => {
-        $(impl JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($type).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
-            }
-        })+
-    };
-}
-
-pub(super) use text_schema;
-
 text_schema! {
     Period: { "type": "string", "pattern": "^([0-9]+(d|h|m|s|ms))+$" },
     Size: { "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$" },
     Rate: { "type": "string", "pattern": "^[0-9]+/(s|m|h)$" },
     Count: { "type": "integer", "minimum": 1, "maximum": 4294967295u32 },
     FilePath: { "type": "string", "minLength": 1 },
-}
-
-impl<T: JsonSchema> JsonSchema for Located<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        T::json_schema(generator)
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for Named<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("Named{}", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let value = generator.subschema_for::<T>();
-        json_schema!({ "type": "object", "additionalProperties": value })
-    }
 }
 
 #[cfg(test)]
@@ -393,7 +347,7 @@ mod tests {
             assert!(bool::parse(bad).unwrap_err().remedy.contains(remedy), "{bad}");
         }
         assert!(String::parse("").is_err() && String::parse("a\nb").is_err());
-        for bad in ["~", "~/x", "file:///x", ""] {
+        for bad in ["~", "~/x", "file:///x", "whsec_x", ""] {
             assert!(FilePath::parse(bad).is_err(), "{bad}");
         }
         assert!(FilePath::parse("a~/b").is_ok());

@@ -198,6 +198,6 @@ mod tests {
         let tag: Tag = "1.0".parse().unwrap();
         let key = Key::of(Action::Push, "r:5000", &repository, Some(&tag), None);
         let text = "push\nr:5000\nteam/app\n1.0\n\n";
-        assert_eq!(key.as_str(), &Digest::sha256(text.as_bytes()).encoded()[..32]);
+        assert_eq!(key.as_str(), Digest::sha256(text.as_bytes()).encoded().get(..32).unwrap());
     }
 }

@@ -19,7 +19,7 @@ use super::NAME_REMEDY;
 use super::is_name;
 use super::listeners::Draft;
 
-/// An identity, and whether something of it was reported already.
+/// An identity, and where its names can be mended.
 pub(super) struct Known {
     pub(super) identity: Identity,
     /// Where its names stand, to say which are missing; nothing for names that we chose.

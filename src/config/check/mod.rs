@@ -17,7 +17,6 @@ use super::Log;
 use super::Look;
 use super::Registry;
 use super::Tls;
-use super::address::Upstream;
 use super::env::Environment;
 use super::env::Overrides;
 use super::error::Located;
@@ -35,6 +34,7 @@ use super::units::Count;
 use super::units::FilePath;
 use super::units::Period;
 use super::units::Size;
+use super::url::Upstream;
 use super::words::Level;
 use super::words::OnFailure;
 

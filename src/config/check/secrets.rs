@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::config::error::Located;
 use crate::config::error::Place;
 use crate::config::read::quoted;
+use crate::config::tree::is_secret;
 use crate::config::units::FilePath;
 use crate::secret::Secret;
 
@@ -84,6 +85,13 @@ impl Checker<'_> {
     }
 
     fn secret_variable(&mut self, name: &Located<String>) -> Option<Located<Secret>> {
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !plain || is_secret(name) {
+            // It may be the secret itself, so it is not repeated.
+            let remedy = "write the variable's name alone, such as `BUILD_SERVICE_SECRET`";
+            self.wrong(&name.place, "this is no name of an environment variable", remedy);
+            return None;
+        }
         let value = self.environment.variable(name).map(|value| value.as_bytes().to_vec());
         let secret = value.and_then(stripped);
         if secret.is_none() {

@@ -1,0 +1,299 @@
+//! Files with mistakes: each is told, once, with its place.
+
+use super::MINIMAL;
+use super::found;
+use super::parse;
+use super::problem;
+
+#[test]
+fn every_mistake_is_reported_at_once_with_its_place() {
+    let text = "\
+registry:
+  name: https://registry.example.com
+  upstraem: http://127.0.0.1:5000
+  layout: plain
+identities:
+  client:
+    files: { certificate: tls.crt }
+listeners:
+  - { address: \"0.0.0.0:5443\", serve: [registry], identity: registri }
+endpoints:
+  - name: one
+    url: http://build.example.com/hook
+    dialect: distributon
+    timeout: 10
+    sign: { secret_file: no-such-file }
+  - name: one
+    url: https://build.example.com/hook
+    when:
+      kinds: [images, index]
+      repositories: [\"team/[\"]
+      untagged: 'yes'
+    concurrency: {}
+    sekret: x
+  - url: https://u:hunter2@build.example.com/hook
+    rate: ${RATE}
+outbox: [pass]
+outbox: { on_failure: pass }
+";
+    let problems = parse(text).unwrap_err();
+    let expected = [
+        (2, 9, "registry.name", "leave the scheme out: `registry.example.com`"),
+        (3, 3, "registry.upstraem", "did you mean `upstream`?"),
+        (4, 3, "registry.layout", "part of the design, but not of this version yet"),
+        (7, 12, "identities.client.files.key", "the key `key` is missing"),
+        (9, 61, "listeners[0].identity", "there is no identity `registri`"),
+        (12, 10, "endpoints[0].url", "`http://build.example.com/hook` is not encrypted"),
+        (13, 14, "endpoints[0].dialect", "did you mean `distribution`?"),
+        (14, 14, "endpoints[0].timeout", "say the unit: `10s`"),
+        (15, 26, "endpoints[0].sign.secret_file", "/start/etc/no-such-file"),
+        (16, 11, "endpoints[1].name", "the endpoint on line 11 is called `one` already"),
+        (19, 15, "endpoints[1].when.kinds[0]", "did you mean `image`?"),
+        (20, 22, "endpoints[1].when.repositories[0]", "is not a pattern"),
+        (21, 17, "endpoints[1].when.untagged", "in quotes is text"),
+        (22, 18, "endpoints[1].concurrency", "this is a mapping => write a whole number"),
+        (23, 5, "endpoints[1].sekret", "there is no key `sekret` here"),
+        (24, 5, "endpoints[2].name", "the key `name` is missing"),
+        (24, 10, "endpoints[2].url", "names a user"),
+        (25, 11, "endpoints[2].rate", "nothing is put in for `${…}`"),
+        (26, 9, "outbox", "this is not a mapping"),
+        (27, 1, "outbox", "was given on line 26 already"),
+    ];
+    let found = found(&problems);
+    for (found, (line, column, key, words)) in found.iter().zip(expected) {
+        assert_eq!((found.0, found.1, found.2.as_str()), (line, column, key), "{}", found.3);
+        assert!(found.3.contains(words), "{key}: {}", found.3);
+    }
+    assert_eq!(found.len(), expected.len(), "{problems}");
+    let shown = problems.to_string();
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("20 problems in the configuration"));
+    let caret = " --> etc/pushbell.yaml:19:15 (endpoints[1].when.kinds[0])\n   |\n\
+                 19 |       kinds: [images, index]\n   |               ^^^^^^\n";
+    assert!(shown.contains(caret), "{shown}");
+}
+
+#[test]
+fn one_mistake_is_one_problem() {
+    for (rest, line, column, key, words) in [
+        ("acme: 1\n", 2, 1, "acme", "the keys are `registry`, `identities`,"),
+        ("sources: []\n", 2, 1, "sources", "not of this version yet"),
+        ("watch: []\n", 2, 1, "watch", "not of this version yet"),
+        (
+            "state: { postgres_url_file: x }\n",
+            2,
+            10,
+            "state.postgres_url_file",
+            "not of this version",
+        ),
+        ("outbox: { intent: sync }\n", 2, 11, "outbox.intent", "not of this version"),
+        ("admin: { token_file: x }\n", 2, 10, "admin.token_file", "not of this version"),
+        ("identities: { a: { acme: {} } }\n", 2, 20, "identities.a.acme", "not of this version"),
+        ("identities: { a: {} }\n", 2, 18, "identities.a", "where the identity `a` comes from"),
+        (
+            "identities: { a/b: { local_ca: { names: [x] } } }\n",
+            2,
+            15,
+            "identities.a/b",
+            "no name for",
+        ),
+        (
+            "identities: { ca: { local_ca: { names: [x] } } }\n",
+            2,
+            15,
+            "identities.ca",
+            "its files are",
+        ),
+        (
+            "identities: { a: { local_ca: { names: [] } } }\n",
+            2,
+            39,
+            "identities.a.local_ca.names",
+            "[registry.example.com]",
+        ),
+        (
+            "identities: { a: { local_ca: { names: [\"a:1\"] } } }\n",
+            2,
+            40,
+            "identities.a.local_ca.names[0]",
+            "not for ports => write `a`",
+        ),
+        (
+            "identities: { a: { local_ca: { names: [a] }, files: { certificate: a, key: b } } }\n",
+            2,
+            53,
+            "identities.a.files",
+            "keep one",
+        ),
+        (
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [hooks] }]\n",
+            2,
+            47,
+            "listeners[0].serve[0]",
+            "not of this version",
+        ),
+        (
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [] }]\n",
+            2,
+            46,
+            "listeners[0].serve",
+            "nothing is served",
+        ),
+        (
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [admin] }]\n",
+            2,
+            12,
+            "listeners",
+            "no listener serves the registry",
+        ),
+        (
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [registry], proxy_protocol: true }]\n",
+            2,
+            58,
+            "listeners[0].proxy_protocol",
+            "not of this version",
+        ),
+        (
+            "listeners: [{ address: \"192.0.2.1:1\", serve: [registry] }]\n",
+            2,
+            24,
+            "listeners[0].address",
+            "plain HTTP at `192.0.2.1:1`",
+        ),
+        (
+            "listeners: [{ address: \"unix:/run/p.sock\", serve: [registry] }]\n",
+            2,
+            24,
+            "listeners[0].address",
+            "the registry needs a name",
+        ),
+        (
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [registry] }, { address: \"127.0.0.1:1\", serve: [admin] }]\n",
+            2,
+            71,
+            "listeners[1].address",
+            "listened on already, at etc/pushbell.yaml:2:24",
+        ),
+        (
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [registry], trusted_proxies: [10.0.0.1/8] }]\n",
+            2,
+            76,
+            "listeners[0].trusted_proxies[0]",
+            "`10.0.0.0/8`",
+        ),
+        (
+            "log: { level: loud }\n",
+            2,
+            15,
+            "log.level",
+            "`error`, `warn`, `info`, `debug` and `trace`",
+        ),
+        ("log: { format }\n", 2, 8, "log.format", "there is no value => write `text` or `json`"),
+        ("log: text\n", 2, 6, "log", "this is not a mapping"),
+        ("log: !include x.yaml\n", 2, 15, "log", "the tag `!include` is not understood"),
+        ("log: &log { level: info }\nadmin: { <<: *log }\n", 3, 10, "admin.<<", "merge keys"),
+        ("? [a]\n: b\n", 2, 3, "", "a key must be one word"),
+        ("endpoints: { name: a }\n", 2, 12, "endpoints", "this is not a list"),
+        ("limits: { idle: 1.5s }\n", 2, 17, "limits.idle", "`1.5s` is no duration"),
+        ("limits: { idle: 0s }\n", 2, 17, "limits.idle", "the duration is zero"),
+        ("limits: { manifest_copy: 4MB }\n", 2, 26, "limits.manifest_copy", "write `4MiB`"),
+        (
+            "limits: { manifest_copy: 65MiB }\n",
+            2,
+            26,
+            "limits.manifest_copy",
+            "larger than all copies",
+        ),
+        ("limits: { connections: 0 }\n", 2, 24, "limits.connections", "write at least `1`"),
+        ("limits: { connections: \"5\" }\n", 2, 24, "limits.connections", "in quotes is text"),
+        ("limits: { handshake_timeout: 5s }\n", 2, 11, "limits.handshake_timeout", "the keys are"),
+        ("log: { level: info, level: debug }\n", 2, 21, "log.level", "given on line 2 already"),
+        ("state: { directory: ~/x }\n", 2, 21, "state.directory", "not expanded"),
+    ] {
+        let (l, c, k, message) = problem(&format!("{MINIMAL}{rest}"));
+        assert_eq!((l, c, k.as_str()), (line, column, key), "{rest}{message}");
+        assert!(message.contains(words), "{rest}{message}");
+    }
+}
+
+#[test]
+fn one_mistake_in_an_endpoint_is_one_problem() {
+    for (rest, column, key, words) in [
+        (
+            "dialect: native, preset: build-service-docker",
+            36,
+            "dialect",
+            "speaks `distribution`, not `native`",
+        ),
+        ("dialect: cloudevents", 36, "dialect", "not of this version"),
+        ("preset: build-service", 35, "preset", "`build-service-docker`"),
+        ("latest_only: true", 27, "latest_only", "not of this version"),
+        ("when: { actions: [] }", 44, "when.actions", "no event is in an empty list"),
+        ("when: { kinds: [] }", 42, "when.kinds", "no event is in an empty list"),
+        ("when: { tags: [\"a\", \"!\"] }", 47, "when.tags[1]", "it is empty"),
+        ("when: { actions: [pushed] }", 45, "when.actions[0]", "did you mean `push`?"),
+        ("tls: { identity: nobody }", 44, "tls.identity", "there is no identity `nobody`"),
+        ("tls: { ca_file: x }", 34, "tls.ca_file", "the keys are `ca` and `identity`"),
+        ("sign: {}", 33, "sign.secret_file", "neither `secret_file` nor `secret_env`"),
+        ("sign: { secret: x }", 35, "sign.secret", "would be a secret in the configuration"),
+        ("sign: { secret_env: NOPE }", 47, "sign.secret_env", "`NOPE` is not set"),
+        ("sign: { secret_env: SECRET, secret_file: x }", 47, "sign.secret_env", "both"),
+        ("sign: { secret_env: SECRET, scheme: bearer }", 63, "sign.scheme", "not of this version"),
+        ("sign: { secret_file: / }", 48, "sign.secret_file", "directory"),
+        ("headers: { Authorization: Bearer x }", 38, "headers.Authorization", "would be a secret"),
+        ("headers: { Content-Type: x }", 38, "headers.Content-Type", "set by us"),
+        ("headers: { \"a b\": x }", 38, "headers.a b", "no name of a header"),
+        ("headers: { a: x, A: y }", 44, "headers.A", "case makes no difference"),
+        ("headers: { a: é }", 41, "headers.a", "visible ASCII"),
+        ("timeout: 31m", 36, "timeout", "at most `30m`"),
+        ("concurrency: 5000", 40, "concurrency", "at most `1024`"),
+        ("rate: 50", 33, "rate", "`50/s`"),
+        ("insecure_http: yes", 42, "insecure_http", "write `true`"),
+        ("timeout: ", 27, "timeout", "there is no value"),
+    ] {
+        let text = format!("{MINIMAL}endpoints: [{{ name: a, url: \"https://h/\",\n  {rest} }}]\n");
+        let (line, c, k, message) = problem(&text);
+        // The column is that of a line which begins with the endpoint's other keys.
+        let (column, key) = (column - 24, format!("endpoints[0].{key}"));
+        assert_eq!((line, c, k.as_str()), (3, column, key.as_str()), "{rest}: {message}");
+        assert!(message.contains(words), "{rest}: {message}");
+    }
+}
+
+#[test]
+fn one_mistake_in_the_registry_is_one_problem() {
+    for (text, column, key, words) in [
+        ("registry: { name: a.b }", 0, "registry.upstream", "is missing in etc/pushbell.yaml"),
+        ("registri: { upstream: \"http://h\" }", 1, "registri", "did you mean `registry`?"),
+        ("registry: 5", 11, "registry", "this is not a mapping"),
+        ("registry: { upstream: 5000 }", 23, "registry.upstream", "has no scheme"),
+        (
+            "registry: { upstream: \"http://h\", upstream_tls: { ca: x } }",
+            49,
+            "registry.upstream_tls",
+            "of no use",
+        ),
+        (
+            "registry: { upstream: \"https://h\", look: { username: a } }",
+            42,
+            "registry.look.password_file",
+            "neither",
+        ),
+        (
+            "registry: { upstream: \"https://h\", look: { password_env: SECRET } }",
+            42,
+            "registry.look.username",
+            "is missing",
+        ),
+        (
+            "registry: { upstream: \"https://h\", look: { username: \"a:b\", password_env: SECRET } }",
+            54,
+            "registry.look.username",
+            "cannot be sent",
+        ),
+    ] {
+        let (_, c, k, message) = problem(text);
+        assert_eq!((c, k.as_str()), (column, key), "{text}: {message}");
+        assert!(message.contains(words), "{text}: {message}");
+    }
+}
