@@ -37,6 +37,7 @@ use crate::delivery;
 use crate::delivery::Delivery;
 use crate::listener;
 use crate::listener::Listener;
+use crate::listener::Room;
 use crate::outbox;
 use crate::outbox::Outbox;
 use crate::proxy;
@@ -56,6 +57,9 @@ pub use self::parts::Parts;
 
 /// How long a readiness probe waits for a connection to the registry.
 const PROBE: Duration = Duration::from_secs(1);
+
+/// How many connections operators may have at once.
+const OPERATORS: usize = 256;
 
 /// Runs until it is told to stop.
 ///
@@ -157,12 +161,20 @@ impl Running {
             upstream: parts.upstream,
         };
         let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
+        let limits = &config.limits;
+        let room = Room::new(limits.connections, limits.handshakes);
+        // A crowd of clients must not keep an operator out.
+        let aside = Room::new(OPERATORS, OPERATORS);
         for Bound { listener, config } in bound {
             let front = front(config, &proxy, &admin);
-            let work = if front.registry.is_some() { &requests } else { &operators };
+            let (work, room) = match front.registry {
+                Some(_) => (&requests, &room),
+                None => (&operators, &aside),
+            };
             let context = listener::Context {
                 tasks: work.tasks.clone(),
                 stop: work.stop.clone(),
+                room: room.clone(),
                 metrics: accepted.clone(),
             };
             info!(
@@ -294,12 +306,7 @@ fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<Vec<Bound<'a>>, Error> 
                 config::Address::Unix(path) => listener::Address::Unix(path.clone()),
             },
             tls: tls.map_err(|source| Error::Identity { source })?,
-            limits: listener::Limits {
-                connections: limits.connections,
-                handshakes: limits.handshakes,
-                handshake: limits.handshake,
-                idle: limits.idle,
-            },
+            limits: listener::Limits { handshake: limits.handshake, idle: limits.idle },
         });
         match had {
             Ok(had) => bound.push(Bound { listener: had, config: listener }),
@@ -371,13 +378,8 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
 
 fn front(listener: &config::Listener, proxy: &Proxy, admin: &Admin) -> Front {
     let serves = |what: Serve| listener.serves.contains(&what);
-    let trusted: Vec<_> = listener
-        .trusted_proxies
-        .iter()
-        .map(|n| proxy::Network { address: n.address(), prefix: n.prefix() })
-        .collect();
     Front {
-        registry: serves(Serve::Registry).then(|| proxy.trusting(&trusted)),
+        registry: serves(Serve::Registry).then(|| proxy.trusting(&listener.trusted_proxies)),
         admin: serves(Serve::Admin).then(|| admin.clone()),
     }
 }

@@ -237,7 +237,7 @@ impl Loader<'_> {
             signer,
             timeout: endpoint.timeout,
             concurrency: endpoint.concurrency,
-            rate: endpoint.rate.map(|rate| rate.count),
+            pace: endpoint.rate.map(config::Rate::interval),
         })
     }
 

@@ -12,6 +12,8 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
+use crate::listener::Network;
+
 use super::read::Scalar;
 use super::read::Wrong;
 use super::read::quoted;
@@ -24,13 +26,6 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A socket in the file system.
     Unix(PathBuf),
-}
-
-/// The addresses that share so many leading bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    address: IpAddr,
-    prefix: u8,
 }
 
 impl Address {
@@ -50,39 +45,6 @@ impl fmt::Display for Address {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
-    }
-}
-
-impl Network {
-    /// Any address of it.
-    #[must_use]
-    pub fn address(&self) -> IpAddr {
-        self.address
-    }
-
-    /// How many leading bits count.
-    #[must_use]
-    pub fn prefix(&self) -> u8 {
-        self.prefix
-    }
-
-    /// Whether the address is one of them; an IPv4 address inside an IPv6 one counts as itself.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let bits = |address: IpAddr| match address {
-            IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
-            IpAddr::V6(v6) => (u128::from(v6), 128),
-        };
-        let ((network, width), (address, other)) =
-            (bits(self.address), bits(address.to_canonical()));
-        let differing = (network ^ address).leading_zeros();
-        width == other && differing >= u32::from(self.prefix)
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
     }
 }
 

@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 
 use crate::event::Action;
 use crate::event::Change;
+use crate::listener::Network;
 use crate::registry::Kind;
 
 use super::address::Address;
-use super::address::Network;
 use super::error::Located;
 use super::host::Covered;
 use super::host::Name;
@@ -120,7 +120,8 @@ mapping!(Identity { local_ca, files } later { "acme" });
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct LocalCa {
-    /// Host names and addresses the certificate is for.
+    /// Host names and addresses the certificate is for. Where a listener serves the registry with it, the
+    /// host of `registry.name` is always one of them.
     #[schemars(required)]
     pub(super) names: Option<Located<Vec<Located<Covered>>>>,
     /// Where the CA and its certificates are. Default: `certs` in the state directory.
@@ -201,7 +202,7 @@ pub(super) struct Endpoint {
     /// Further headers of every attempt. No secrets: those are for `sign`.
     pub(super) headers: Option<Named<Located<String>>>,
     /// How long one attempt may take, up to `30m`.
-    #[schemars(extend("default" = "30s"))]
+    #[schemars(extend("default" = "10s"))]
     pub(super) timeout: Option<Located<Period>>,
     /// Attempts at the same time, up to 1024.
     #[schemars(extend("default" = 8))]
@@ -256,7 +257,7 @@ mapping!(Sign { scheme, secret_file, secret_env });
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Limits {
-    /// Connections at the same time, over all listeners; further ones wait to be accepted.
+    /// Connections at the same time, over all listeners that serve the registry; further ones wait.
     #[schemars(extend("default" = 10_000))]
     pub(super) connections: Option<Located<Count>>,
     /// TLS handshakes at the same time; further connections wait.
@@ -265,9 +266,6 @@ pub(super) struct Limits {
     /// How long a handshake may take; then the connection is closed.
     #[schemars(extend("default" = "10s"))]
     pub(super) handshake: Option<Located<Period>>,
-    /// How long a request's head may take to arrive; then the connection is closed.
-    #[schemars(extend("default" = "10s"))]
-    pub(super) request_head: Option<Located<Period>>,
     /// How long a connection may wait for its next request; then it is closed.
     #[schemars(extend("default" = "75s"))]
     pub(super) idle: Option<Located<Period>>,
@@ -298,7 +296,6 @@ mapping!(Limits {
     connections,
     handshakes,
     handshake,
-    request_head,
     idle,
     body_idle,
     upstream_connect,

@@ -37,6 +37,7 @@ use http::HeaderName;
 use http::HeaderValue;
 
 use crate::event::Filter;
+use crate::listener::Network;
 use crate::secret::Secret;
 
 use self::check::Origin;
@@ -48,7 +49,6 @@ use self::source::Mark;
 use self::source::Source;
 
 pub use self::address::Address;
-pub use self::address::Network;
 pub use self::env::Environment;
 pub use self::env::Overrides;
 pub use self::error::Located;
@@ -210,8 +210,6 @@ pub struct Limits {
     pub handshakes: usize,
     /// For a handshake.
     pub handshake: Duration,
-    /// For the head of a request to arrive.
-    pub request_head: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,
     /// Without progress in a body, either way.
@@ -245,7 +243,6 @@ impl Default for Limits {
             connections: 10_000,
             handshakes: 1000,
             handshake: Duration::from_secs(10),
-            request_head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body_idle: Duration::from_secs(60),
             upstream_connect: Duration::from_secs(5),

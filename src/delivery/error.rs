@@ -1,4 +1,5 @@
 use std::error::Error as _;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub enum Error {
         source: Arc<connect::Error>,
     },
     /// The whole of connecting, sending and being answered took too long.
-    #[error("no answer within {} ms", timeout.as_millis())]
+    #[error("no answer within {timeout:?}")]
     Deadline {
         /// The endpoint's `timeout`.
         timeout: Duration,
@@ -72,17 +73,29 @@ impl Error {
     /// The error and everything behind it, on one line.
     #[must_use]
     pub fn words(&self) -> String {
-        let mut words = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            words.push_str(": ");
-            words.push_str(&error.to_string());
-            cause = error.source();
-        }
-        words
+        chain(self)
     }
 }
 
+/// An error and everything behind it, on one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        words.push_str(": ");
+        words.push_str(&error.to_string());
+        cause = error.source();
+    }
+    words
+}
+
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
-    escaped(error.to_string().as_bytes(), REASON_LIMIT)
+    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+    match kind {
+        Some(io::ErrorKind::UnexpectedEof) => "the receiver closed it".to_owned(),
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+            "the receiver reset it".to_owned()
+        }
+        _ => escaped(error.to_string().as_bytes(), REASON_LIMIT),
+    }
 }

@@ -8,6 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
+use crate::outbox::Class;
+
 use super::health::Health;
 
 /// What an operator watches of delivery. Labels come from the configuration and from fixed words,
@@ -21,19 +23,6 @@ pub struct Metrics {
     dead: Family<Dead, Counter>,
     in_flight: Family<Endpoint, Gauge>,
     state: Family<State, Gauge>,
-}
-
-/// How an attempt ended, as counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// The receiver took the event.
-    Taken,
-    /// The endpoint failed.
-    Endpoint,
-    /// The receiver refused the event.
-    Event,
-    /// Nothing was sent: the dialect has no words for the event.
-    Unwritable,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,12 +107,15 @@ impl Metrics {
         );
     }
 
-    pub(super) fn attempt_ended(&self, endpoint: &str, outcome: Outcome, took: Duration) {
-        let attempts = Attempts { endpoint: endpoint.to_owned(), outcome: outcome.as_str() };
+    pub(super) fn attempt_ended(&self, endpoint: &str, class: Class, took: Duration) {
+        let attempts = Attempts { endpoint: endpoint.to_owned(), outcome: class.as_str() };
         self.attempts.get_or_create(&attempts).inc();
-        if outcome != Outcome::Unwritable {
-            self.attempt_seconds.get_or_create(&Endpoint::of(endpoint)).observe(took.as_secs_f64());
-        }
+        self.attempt_seconds.get_or_create(&Endpoint::of(endpoint)).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn unwritable(&self, endpoint: &str) {
+        let attempts = Attempts { endpoint: endpoint.to_owned(), outcome: "unwritable" };
+        self.attempts.get_or_create(&attempts).inc();
     }
 
     pub(super) fn acked(&self, endpoint: &str, lag: Duration) {
@@ -145,17 +137,6 @@ impl Metrics {
         for state in Health::WORDS {
             let labels = State { endpoint: endpoint.to_owned(), state };
             self.state.get_or_create(&labels).set(i64::from(state == health.as_str()));
-        }
-    }
-}
-
-impl Outcome {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Taken => "taken",
-            Self::Endpoint => "endpoint",
-            Self::Event => "event",
-            Self::Unwritable => "unwritable",
         }
     }
 }

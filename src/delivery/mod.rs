@@ -22,8 +22,11 @@ pub mod health;
 mod metrics;
 pub mod preset;
 mod rate;
+mod report;
 pub mod retry;
 pub mod sign;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 use std::fmt;
@@ -55,6 +58,7 @@ pub use self::metrics::Metrics;
 pub use self::sign::Signer;
 
 use self::health::Health;
+use self::report::Report;
 use self::worker::Worker;
 
 /// A configured destination.
@@ -77,8 +81,9 @@ pub struct Endpoint {
     pub timeout: Duration,
     /// The most attempts in flight, at least one.
     pub concurrency: usize,
-    /// The most attempts started per second, at least one, if there is a limit.
-    pub rate: Option<u32>,
+    /// The time from the start of one attempt to the next when they come at the fastest, if that is
+    /// limited.
+    pub pace: Option<Duration>,
 }
 
 /// The running workers, seen from outside.
@@ -106,13 +111,14 @@ pub struct EndpointState {
 
 /// Headers that belong to the connection or to the framing of the body, or that would have an
 /// answer compressed, which we never read.
-const OURS: [HeaderName; 10] = [
+const OURS: [HeaderName; 11] = [
     header::ACCEPT_ENCODING,
     header::CONNECTION,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
     header::EXPECT,
     header::HOST,
+    HeaderName::from_static("keep-alive"),
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
@@ -142,14 +148,8 @@ impl Delivery {
     ) -> Self {
         let start = |endpoint: Endpoint| {
             let seen = Arc::new(Mutex::new(EndpointState::of(&endpoint)));
-            let worker = Worker::new(
-                endpoint,
-                outbox.clone(),
-                tasks.clone(),
-                stop.clone(),
-                metrics.clone(),
-                Arc::clone(&seen),
-            );
+            let report = Report::new(endpoint.name.clone(), metrics.clone(), Arc::clone(&seen));
+            let worker = Worker::new(endpoint, outbox.clone(), tasks.clone(), stop.clone(), report);
             // Nobody waits for the handle: the tracker does.
             drop(tasks.spawn(worker.run()));
             seen
@@ -216,11 +216,14 @@ impl Endpoint {
         let scheme = self.url.scheme_str().unwrap_or("https");
         let host = self.url.host().unwrap_or_default();
         let port = self.url.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
-        let mut segments = self.url.path().trim_start_matches('/').splitn(2, '/');
-        let first = segments.next().unwrap_or_default();
-        let rest =
-            if segments.next().is_some() || self.url.query().is_some() { "/…" } else { "" };
-        format!("{scheme}://{host}{port}/{first}{rest}")
+        let path = self.url.path().trim_start_matches('/');
+        let (first, rest) = path.split_once('/').map_or((path, false), |(first, _)| (first, true));
+        let hidden = match (first, rest || self.url.query().is_some()) {
+            (_, false) => "",
+            ("", true) => "…",
+            (_, true) => "/…",
+        };
+        format!("{scheme}://{host}{port}/{first}{hidden}")
     }
 }
 

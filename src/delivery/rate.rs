@@ -17,9 +17,9 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    /// So many per second, at least one.
-    pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        Self { every: Duration::from_secs(1) / per_second.max(1), next: now }
+    /// One in so long.
+    pub(super) fn new(every: Duration, now: Instant) -> Self {
+        Self { every, next: now }
     }
 
     /// How many attempts may start now.
@@ -55,7 +55,7 @@ mod tests {
     fn a_pace_is_kept_over_any_second() {
         for per_second in [1, 3, 50, 999, 20_000] {
             let start = Instant::now();
-            let mut rate = Rate::new(per_second, start);
+            let mut rate = Rate::new(Duration::from_secs(1) / per_second, start);
             let mut started: usize = 0;
             for millisecond in 0..3000 {
                 let now = start + Duration::from_millis(millisecond);
@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn after_a_rest_nothing_is_made_up_for() {
         let start = Instant::now();
-        let mut rate = Rate::new(10, start);
+        let mut rate = Rate::new(Duration::from_millis(100), start);
         assert_eq!(rate.room(start + Duration::from_secs(60)), 1);
         rate.took(1, start);
         assert_eq!(rate.room(start), 0);

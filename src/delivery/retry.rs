@@ -140,7 +140,7 @@ pub fn next(
     now: OffsetDateTime,
     random: f64,
 ) -> Next {
-    let expired = now - past.owed_since >= MAX_AGE;
+    let expired = is_expired(past.owed_since, now);
     let due = |pause: Duration| {
         if expired { Next::Dead(DeadReason::Expired) } else { Next::Due(after(now, pause)) }
     };
@@ -163,6 +163,12 @@ pub fn next(
             due(own.max(left_alone) + HAND_OVER)
         }
     }
+}
+
+/// Whether what is owed since then may be given up when its endpoint fails.
+#[must_use]
+pub fn is_expired(owed_since: OffsetDateTime, now: OffsetDateTime) -> bool {
+    now - owed_since >= MAX_AGE
 }
 
 /// Reads `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3), cut to what we honour. What is
@@ -312,6 +318,18 @@ mod tests {
         assert_eq!(due(1, 0, 300), 300);
         assert_eq!(due(4, 0, 5), 300);
         assert_eq!(due(4, 3, 5), 5, "refusals are counted apart");
+    }
+
+    #[test]
+    fn an_event_that_makes_its_receiver_fail_is_not_due_at_the_next_probe() {
+        for (failures, asked) in [(1, None), (4, None), (1, Some(seconds(1)))] {
+            for random in [0.0, 0.3, 1.0] {
+                let pause = endpoint_pause(Verdict::Unavailable, failures, asked, random);
+                let past = past(failures, 0);
+                let next = next(Verdict::Unavailable, past, pause, asked, NOW, random);
+                assert!(matches!(next, Next::Due(due) if due > NOW + pause), "{failures}");
+            }
+        }
     }
 
     #[test]

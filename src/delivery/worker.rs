@@ -5,8 +5,6 @@
 //! slow or failing holds up nothing but the claims it would have to answer anyway.
 
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,9 +24,7 @@ use tracing::Instrument as _;
 use tracing::error;
 use tracing::info;
 use tracing::info_span;
-use tracing::warn;
 
-use crate::event::schema::time_text;
 use crate::outbox;
 use crate::outbox::AttemptOutcome;
 use crate::outbox::Claim;
@@ -36,20 +32,15 @@ use crate::outbox::Class;
 use crate::outbox::DeadReason;
 use crate::outbox::Next;
 use crate::outbox::Outbox;
-use crate::registry::Digest;
-use crate::registry::Tag;
 use crate::tasks::Tasks;
 
 use super::Endpoint;
-use super::EndpointState;
-use super::Metrics;
 use super::attempt::Client;
 use super::attempt::Ended;
-use super::attempt::escaped;
+use super::error::chain;
 use super::health::Health;
-use super::health::Turn;
-use super::metrics::Outcome;
 use super::rate::Rate;
+use super::report::Report;
 use super::retry;
 use super::retry::Past;
 use super::retry::Verdict;
@@ -61,8 +52,7 @@ pub(super) struct Worker {
     outbox: Outbox,
     tasks: Tasks,
     stop: CancellationToken,
-    metrics: Metrics,
-    seen: Arc<Mutex<EndpointState>>,
+    report: Report,
     health: Health,
     rate: Option<Rate>,
     /// Exchanges under way.
@@ -71,6 +61,8 @@ pub(super) struct Worker {
     records: FuturesUnordered<BoxFuture<'static, ()>>,
     /// What there is to claim, as far as we know.
     supply: Supply,
+    /// Whether an event has just expired: others may have, too.
+    expiring: bool,
     /// Whether the last read of the outbox failed, so that this is said once.
     trouble: bool,
     /// The same for the last record; the records under way share it.
@@ -111,31 +103,27 @@ const BUSY_WAIT: Duration = Duration::from_secs(1);
 /// The most ends that may wait to be written down before nothing more is claimed.
 const MOST_RECORDS: usize = 256;
 
-/// The most of what a receiver said that goes into a log line.
-const LOGGED: usize = 256;
-
 impl Worker {
     pub(super) fn new(
         endpoint: Endpoint,
         outbox: Outbox,
         tasks: Tasks,
         stop: CancellationToken,
-        metrics: Metrics,
-        seen: Arc<Mutex<EndpointState>>,
+        report: Report,
     ) -> Self {
         Self {
             client: Client::new(&endpoint),
-            rate: endpoint.rate.map(|rate| Rate::new(rate, Instant::now())),
+            rate: endpoint.pace.map(|rate| Rate::new(rate, Instant::now())),
             endpoint,
             outbox,
             tasks,
             stop,
-            metrics,
-            seen,
+            report,
             health: Health::Healthy,
             attempts: FuturesUnordered::new(),
             records: FuturesUnordered::new(),
             supply: Supply::Some,
+            expiring: false,
             trouble: false,
             record_trouble: Arc::default(),
         }
@@ -150,7 +138,6 @@ impl Worker {
             signed = self.endpoint.signer.is_some(),
             "Delivering"
         );
-        self.metrics.state(&self.endpoint.name, &self.health);
         let mut owed = self.outbox.owed(&self.endpoint.name);
         let stop = self.stop.clone();
         while !stop.is_cancelled() {
@@ -175,6 +162,9 @@ impl Worker {
         loop {
             let now = Instant::now();
             let idle = now + LOOK_AGAIN;
+            if self.expiring && self.records.is_empty() {
+                self.expire().await;
+            }
             let room = self.room(now);
             if room == 0 {
                 return self.room_at().unwrap_or(idle);
@@ -187,6 +177,10 @@ impl Worker {
                 Supply::Failed(at) => return at,
             };
             match self.outbox.claim(&self.endpoint.name, as_of, room).await {
+                Ok(claims) if self.stop.is_cancelled() => {
+                    claims.iter().for_each(|claim| self.outbox.give_back(claim));
+                    return now;
+                }
                 Ok(claims) => {
                     self.works_again();
                     let (none, all) = (claims.is_empty(), claims.len() < room);
@@ -199,9 +193,6 @@ impl Worker {
                     };
                 }
                 Err(error) => self.supply = self.failed(&error),
-            }
-            if self.stop.is_cancelled() {
-                return now;
             }
         }
     }
@@ -253,13 +244,37 @@ impl Worker {
                     started += 1;
                     self.attempt(claim, request, started_at);
                 }
-                Err(unwritable) => self.unwritable(&claim, unwritable.to_string(), started_at),
+                Err(unwritable) => {
+                    self.report.unwritable();
+                    let (class, reason) = (Class::Event, DeadReason::Refused);
+                    self.unsent(&claim, class, reason, unwritable.to_string(), started_at);
+                }
             }
         }
         if let Some(rate) = &mut self.rate {
             rate.took(started, Instant::now());
         }
-        self.show();
+        self.report.show(&self.health, self.attempts.len());
+    }
+
+    /// Gives up what is owed for too long to an endpoint that fails, so that an outage without end does
+    /// not fill the disk: only one event at a time is tried, and so only one would notice its age.
+    async fn expire(&mut self) {
+        let now = OffsetDateTime::now_utc();
+        let claims = self.outbox.claim(&self.endpoint.name, now, MOST_RECORDS).await;
+        // Where that fails, whoever claims next says so, and the next event that expires brings us
+        // back here.
+        let claims = claims.unwrap_or_default();
+        self.expiring = false;
+        for claim in claims {
+            if retry::is_expired(claim.owed_since, now) {
+                self.expiring = true;
+                let why = "owed for too long while the endpoint fails".to_owned();
+                self.unsent(&claim, Class::Endpoint, DeadReason::Expired, why, now);
+            } else {
+                self.outbox.give_back(&claim);
+            }
+        }
     }
 
     fn attempt(
@@ -294,21 +309,27 @@ impl Worker {
         self.attempts.push(attempted.boxed());
     }
 
-    /// The dialect has no words for the event: no attempt will ever tell it.
-    fn unwritable(&mut self, claim: &Claim, why: String, now: OffsetDateTime) {
-        self.metrics.attempt_ended(&self.endpoint.name, Outcome::Unwritable, Duration::ZERO);
-        self.metrics.dead(&self.endpoint.name, word(DeadReason::Refused));
+    /// Gives up a delivery without an attempt: none would ever tell it.
+    fn unsent(
+        &self,
+        claim: &Claim,
+        class: Class,
+        reason: DeadReason,
+        why: String,
+        now: OffsetDateTime,
+    ) {
+        self.report.gave_up(reason);
         let end = AttemptOutcome {
-            delivery: claim.delivery.clone(),
+            delivery: claim.delivery,
             attempt: claim.attempt,
             started_at: now,
             ended_at: now,
-            class: Class::Event,
+            class,
             status: None,
             detail: format!("nothing was sent: {why}"),
-            next: Next::Dead(DeadReason::Refused),
+            next: Next::Dead(reason),
         };
-        self.log(claim, &end);
+        self.report.log(claim, &end);
         self.record(end);
     }
 
@@ -335,10 +356,10 @@ impl Worker {
         };
         let next = retry::next(verdict, past, left_alone, retry_after, ended_at, random);
         if verdict != Verdict::Taken {
-            self.note(ended_at, escaped(detail.as_bytes(), LOGGED));
+            self.report.note(ended_at, &detail);
         }
         let end = AttemptOutcome {
-            delivery: claim.delivery.clone(),
+            delivery: claim.delivery,
             attempt: claim.attempt,
             started_at,
             ended_at,
@@ -347,29 +368,12 @@ impl Worker {
             detail,
             next,
         };
-        self.count(&claim, &end, now - began);
-        self.log(&claim, &end);
-        self.log_turn(turn, verdict, &end.detail);
+        self.expiring |= end.next == Next::Dead(DeadReason::Expired);
+        self.report.count(&claim, &end, now - began);
+        self.report.log(&claim, &end);
+        self.report.log_turn(turn, verdict, &end.detail);
         self.record(end);
-        self.show();
-    }
-
-    fn count(&self, claim: &Claim, end: &AttemptOutcome, took: Duration) {
-        let endpoint = &self.endpoint.name;
-        let outcome = match end.class {
-            Class::Taken => Outcome::Taken,
-            Class::Endpoint => Outcome::Endpoint,
-            Class::Event => Outcome::Event,
-        };
-        self.metrics.attempt_ended(endpoint, outcome, took);
-        match &end.next {
-            Next::Acked => {
-                let lag = Duration::try_from(end.ended_at - claim.owed_since).unwrap_or_default();
-                self.metrics.acked(endpoint, lag);
-            }
-            Next::Dead(reason) => self.metrics.dead(endpoint, word(*reason)),
-            Next::Due(_) => {}
-        }
+        self.report.show(&self.health, self.attempts.len());
     }
 
     /// Writes the end down, again and again if it must be; once we stop, one more time. What could not
@@ -405,63 +409,6 @@ impl Worker {
         self.records.push(record.boxed());
     }
 
-    /// The one line that every attempt has.
-    fn log(&self, claim: &Claim, end: &AttemptOutcome) {
-        let (outcome, due, dead) = match &end.next {
-            Next::Acked => ("taken", None, None),
-            Next::Due(due) => ("retry", Some(time_text(*due)), None),
-            Next::Dead(reason) => ("dead", None, Some(word(*reason))),
-        };
-        let reason = (end.class != Class::Taken).then(|| escaped(end.detail.as_bytes(), LOGGED));
-        let took = (end.ended_at - end.started_at).whole_milliseconds();
-        info!(
-            endpoint = self.endpoint.name,
-            event.id = %claim.event.id,
-            delivery = %end.delivery,
-            repository = claim.event.repository.as_str(),
-            tag = claim.event.tag.as_ref().map(Tag::as_str),
-            digest = claim.event.digest.as_ref().map(Digest::as_str),
-            attempt = end.attempt,
-            outcome,
-            status = end.status,
-            took_ms = i64::try_from(took).unwrap_or(i64::MAX),
-            next = due,
-            dead,
-            reason,
-            "Attempt ended"
-        );
-        if let Some(dead) = dead {
-            warn!(
-                endpoint = self.endpoint.name,
-                event.id = %claim.event.id,
-                delivery = %end.delivery,
-                dead,
-                reason = escaped(end.detail.as_bytes(), LOGGED),
-                "Gave up a delivery, it is kept for replay"
-            );
-        }
-    }
-
-    fn log_turn(&self, turn: Turn, verdict: Verdict, detail: &str) {
-        let endpoint = &self.endpoint.name;
-        let reason = escaped(detail.as_bytes(), LOGGED);
-        match turn {
-            Turn::None => {}
-            Turn::Answers => info!(endpoint, "Endpoint answers again"),
-            Turn::Off => {
-                error!(endpoint, reason, "Endpoint has switched itself off, its events stay owed");
-            }
-            // Likely our settings: it will not mend itself.
-            Turn::Failing if verdict == Verdict::Misdirected => {
-                error!(
-                    endpoint,
-                    reason, "Endpoint does not accept us, its settings are likely wrong"
-                );
-            }
-            Turn::Failing => warn!(endpoint, reason, "Endpoint is failing, its events wait"),
-        }
-    }
-
     fn failed(&mut self, error: &outbox::Error) -> Supply {
         if !std::mem::replace(&mut self.trouble, true) {
             let endpoint = &self.endpoint.name;
@@ -473,23 +420,6 @@ impl Worker {
     fn works_again(&mut self) {
         if std::mem::take(&mut self.trouble) {
             info!(endpoint = self.endpoint.name, "The outbox works again");
-        }
-    }
-
-    fn note(&self, now: OffsetDateTime, error: String) {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.last_error = Some((now, error));
-    }
-
-    /// Shows the state to whoever looks from outside.
-    fn show(&self) {
-        self.metrics.in_flight(&self.endpoint.name, self.attempts.len());
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.in_flight = self.attempts.len();
-        if seen.state != self.health.as_str() {
-            seen.state = self.health.as_str();
-            seen.since = OffsetDateTime::now_utc();
-            self.metrics.state(&self.endpoint.name, &self.health);
         }
     }
 }
@@ -515,22 +445,4 @@ async fn changed(owed: &mut watch::Receiver<u64>) {
     if owed.changed().await.is_err() {
         std::future::pending::<()>().await;
     }
-}
-
-fn word(reason: DeadReason) -> &'static str {
-    match reason {
-        DeadReason::Refused => "refused",
-        DeadReason::Expired => "expired",
-    }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        cause = error.source();
-    }
-    words
 }

@@ -53,7 +53,7 @@ pub struct Event {
     pub artifact_type: Option<MediaType>,
     /// Bytes of the manifest itself.
     pub size: Option<u64>,
-    /// Bytes of the manifest, its config and its layers; of an index, the sum over what it lists, where
+    /// Bytes of the manifest, its config and its layers; of an index, of itself and all that it lists, where
     /// each of them is known. A layer that two platforms share counts for each.
     pub total_size: Option<u64>,
     /// What an index lists.

@@ -90,7 +90,7 @@ pub struct Data {
     pub artifact_type: Option<String>,
     /// Bytes of the manifest itself.
     pub size: Option<u64>,
-    /// Bytes of manifest, config and layers; for an index the sum over what it lists.
+    /// Bytes of manifest, config and layers; for an index, of itself and all that it lists.
     pub total_size: Option<u64>,
     /// What an index lists, in its order.
     #[serde(default)]

@@ -80,12 +80,10 @@ impl Listener {
 
     /// Accepts connections until the context's stop, each served by a tracked task.
     pub async fn serve<S: Serve>(self, serve: S, context: Context) {
-        let connections = Arc::new(Semaphore::new(self.limits.connections));
-        let handshakes = Arc::new(Semaphore::new(self.limits.handshakes));
         loop {
             // Both are cancel safe: a permit not taken stays, a connection not accepted waits.
             let accepted = tokio::select! {
-                accepted = self.next(&connections) => accepted,
+                accepted = self.next(&context.room.connections) => accepted,
                 () = context.stop.cancelled() => break,
             };
             let (accepted, permit) = match accepted {
@@ -99,7 +97,7 @@ impl Listener {
             };
             context.metrics.accepted.inc();
             let (tls, limits) = (self.tls.clone(), self.limits.clone());
-            let (serve, handshakes, inner) = (serve.clone(), handshakes.clone(), context.clone());
+            let (serve, inner) = (serve.clone(), context.clone());
             context.tasks.spawn(async move {
                 inner.metrics.open.inc();
                 match accepted {
@@ -108,10 +106,10 @@ impl Listener {
                         // acknowledgement. A socket that refuses it is about to fail anyway.
                         io.set_nodelay(true).ok();
                         let address = Some(peer.ip().to_canonical());
-                        one(io, address, tls, &handshakes, &limits, &serve, &inner).await;
+                        one(io, address, tls, &limits, &serve, &inner).await;
                     }
                     Accepted::Unix(io) => {
-                        one(io, None, tls, &handshakes, &limits, &serve, &inner).await;
+                        one(io, None, tls, &limits, &serve, &inner).await;
                     }
                 }
                 inner.metrics.open.dec();
@@ -142,7 +140,6 @@ async fn one<Io, S>(
     io: Io,
     address: Option<std::net::IpAddr>,
     tls: Option<Arc<rustls::ServerConfig>>,
-    handshakes: &Semaphore,
     limits: &Limits,
     serve: &S,
     context: &Context,
@@ -154,15 +151,10 @@ async fn one<Io, S>(
         let service = serve.connection(Peer { address, transport: Transport::Plain });
         return connection::serve::<_, S>(io, Protocol::Http1, service, limits, context).await;
     };
-    let Ok(handshake) = handshakes.try_acquire() else {
-        context.metrics.refused("handshakes");
-        return;
-    };
     let accepted = tokio::select! {
-        accepted = handshake::accept(io, tls, limits.handshake, &context.metrics) => accepted,
+        accepted = handshake::accept(io, tls, limits.handshake, context) => accepted,
         () = context.stop.cancelled() => None,
     };
-    drop(handshake);
     let Some(io) = accepted else {
         return;
     };

@@ -1,4 +1,9 @@
+use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hyper::rt::Executor;
 use hyper::server::conn::http1;
@@ -7,6 +12,8 @@ use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::time::sleep;
+use tokio::time::timeout;
 use tracing::debug;
 
 use crate::tasks::Tasks;
@@ -24,13 +31,19 @@ pub(super) enum Protocol {
 
 /// Streams of one HTTP/2 connection are tasks too, and are waited for.
 #[derive(Clone)]
-struct Tracked(Tasks);
+struct Tracked {
+    tasks: Tasks,
+    /// Whether there ever was a stream.
+    used: Arc<AtomicBool>,
+}
 
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 const FRAME: u32 = 64 << 10;
 const STREAMS: u32 = 100;
 const HEAD: u32 = 64 << 10;
+/// How long a client that has not begun yet may hold up a drain.
+const BEGINNING: Duration = Duration::from_secs(1);
 
 /// Serves one connection until its end. When the listener stops, the requests it has are finished.
 pub(super) async fn serve<Io, S>(
@@ -49,6 +62,7 @@ pub(super) async fn serve<Io, S>(
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits.idle)
+                .preserve_header_case(true)
                 .serve_connection(io, service);
             let mut connection = pin!(connection);
             tokio::select! {
@@ -60,7 +74,9 @@ pub(super) async fn serve<Io, S>(
             }
         }
         Protocol::Http2 => {
-            let connection = http2::Builder::new(Tracked(context.tasks.clone()))
+            let tracked = Tracked { tasks: context.tasks.clone(), used: Arc::default() };
+            let used = tracked.used.clone();
+            let connection = http2::Builder::new(tracked)
                 .timer(TokioTimer::new())
                 .initial_stream_window_size(STREAM_WINDOW)
                 .initial_connection_window_size(CONNECTION_WINDOW)
@@ -71,11 +87,23 @@ pub(super) async fn serve<Io, S>(
                 .keep_alive_timeout(limits.idle / 2)
                 .serve_connection(io, service);
             let mut connection = pin!(connection);
+            // hyper gives the client for ever to begin, and a shutdown waits for that beginning.
+            let unused = async {
+                sleep(limits.idle).await;
+                if used.load(Ordering::Relaxed) {
+                    pending::<()>().await;
+                }
+            };
             tokio::select! {
                 ended = connection.as_mut() => ended,
+                () = unused => Ok(()),
                 () = context.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    match timeout(BEGINNING, connection.as_mut()).await {
+                        Ok(ended) => ended,
+                        Err(_) if used.load(Ordering::Relaxed) => connection.await,
+                        Err(_) => Ok(()),
+                    }
                 }
             }
         }
@@ -90,6 +118,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        drop(self.0.spawn(future));
+        self.used.store(true, Ordering::Relaxed);
+        drop(self.tasks.spawn(future));
     }
 }

@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
-use super::Metrics;
+use super::Context;
 
 /// Accepts TLS within the deadline, or closes: most failures are scanners and probes, so they are a
 /// counter and a `debug` line, not a warning each.
@@ -16,20 +17,24 @@ pub(super) async fn accept<Io>(
     io: Io,
     tls: Arc<rustls::ServerConfig>,
     deadline: Duration,
-    metrics: &Metrics,
+    context: &Context,
 ) -> Option<TlsStream<Io>>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    match timeout(deadline, TlsAcceptor::from(tls).accept(io)).await {
+    let in_turn = async {
+        let _turn = context.room.handshakes.acquire().await.map_err(io::Error::other)?;
+        TlsAcceptor::from(tls).accept(io).await
+    };
+    match timeout(deadline, in_turn).await {
         Ok(Ok(stream)) => Some(stream),
         Ok(Err(error)) => {
-            metrics.refused("handshake");
+            context.metrics.refused("handshake");
             debug!(%error, "TLS handshake failed");
             None
         }
         Err(_) => {
-            metrics.refused("handshake_deadline");
+            context.metrics.refused("handshake_deadline");
             debug!(?deadline, "TLS handshake took too long");
             None
         }

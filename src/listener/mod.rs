@@ -8,6 +8,7 @@ mod connection;
 mod error;
 mod handshake;
 mod metrics;
+mod network;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,6 +22,7 @@ use hyper::Request;
 use hyper::Response;
 use hyper::body::Incoming;
 use hyper::service::Service;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::BoxError;
@@ -29,6 +31,7 @@ use crate::tasks::Tasks;
 pub use self::accept::Listener;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
+pub use self::network::Network;
 
 /// What one listener needs to know.
 #[derive(Debug, Clone)]
@@ -50,14 +53,10 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// The bounds of what strangers may take from us (delivery-guarantees 8.4).
+/// How long strangers may take (delivery-guarantees 8.4).
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections at once; further ones wait in the kernel's queue.
-    pub connections: usize,
-    /// TLS handshakes at once; further ones are closed.
-    pub handshakes: usize,
-    /// How long a handshake may take; then the connection is closed.
+    /// How long a handshake may take, waiting for its turn included; then the connection is closed.
     pub handshake: Duration,
     /// How long a connection may wait for the head of its next request; then it is closed.
     pub idle: Duration,
@@ -65,12 +64,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            connections: 10_000,
-            handshakes: 1_000,
-            handshake: Duration::from_secs(10),
-            idle: Duration::from_secs(75),
-        }
+        Self { handshake: Duration::from_secs(10), idle: Duration::from_secs(75) }
     }
 }
 
@@ -105,6 +99,23 @@ pub trait Serve: Clone + Send + Sync + 'static {
     fn connection(&self, peer: Peer) -> Self::Connection;
 }
 
+/// How many connections and handshakes there may be at once, over all listeners that share it.
+#[derive(Debug, Clone)]
+pub struct Room {
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+}
+
+impl Room {
+    /// Room for so many. Further connections wait in the kernel's queue, further handshakes for their
+    /// turn.
+    #[must_use]
+    pub fn new(connections: usize, handshakes: usize) -> Self {
+        let room = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
+        Self { connections: room(connections), handshakes: room(handshakes) }
+    }
+}
+
 /// What a listener shares with the rest while it runs.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -112,6 +123,8 @@ pub struct Context {
     pub tasks: Tasks,
     /// When it is cancelled, connections are no longer accepted and open ones finish what they have.
     pub stop: CancellationToken,
+    /// How many may come at once.
+    pub room: Room,
     /// Counters.
     pub metrics: Metrics,
 }

@@ -18,12 +18,13 @@ use super::Before;
 use super::Error;
 use super::deliveries;
 use super::endpoints::Endpoints;
-use super::endpoints::last_sequence;
 use super::tags;
 
 /// What a transaction will have done once it is committed.
 #[derive(Default)]
 pub(super) struct Effects {
+    /// The last sequence given.
+    pub(super) sequence: i64,
     /// The events it added.
     pub(super) added: HashSet<EventId>,
     /// How many events were there already.
@@ -96,7 +97,8 @@ fn add(
     now: i64,
     effects: &mut Effects,
 ) -> rusqlite::Result<Appended> {
-    let sequence = last_sequence(connection)? + 1;
+    effects.sequence += 1;
+    let sequence = effects.sequence;
     event.sequence = u64::try_from(sequence).ok();
     // As it will be read back, so that the first answer and every later one are the same.
     event.time = as_stored(event.time);

@@ -253,7 +253,9 @@ impl Outbox {
         self.read(|reply| Query::NextDue { endpoint, reply }).await
     }
 
-    /// Writes down how an attempt ended, and ends its claim. Recorded twice, it counts once.
+    /// Writes down how an attempt ended, and ends its claim. Recorded twice, it counts once. When this
+    /// returns, a kill does not undo it; a loss of power may for another 200 ms, and then the delivery
+    /// is attempted once more.
     ///
     /// # Errors
     ///

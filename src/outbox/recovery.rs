@@ -53,7 +53,7 @@ pub(super) fn open(database: &Path) -> Result<Connection, Error> {
     };
     let (tables, application, version) = identity(&connection).map_err(|e| opening(database, e))?;
     if tables > 0 || version != 0 {
-        schema::check(database, application, version, known())?;
+        schema::check(database, application, version, schema::VERSION)?;
     }
     if unclean {
         quick_check(&connection, database)?;
@@ -110,10 +110,6 @@ pub(super) fn opening(database: &Path, source: rusqlite::Error) -> Error {
     Error::Open { database, source }
 }
 
-fn known() -> i32 {
-    i32::try_from(schema::MIGRATIONS.len()).unwrap_or(i32::MAX)
-}
-
 fn refuse_old_sqlite(version: i32) -> Result<(), Error> {
     if version >= OLDEST_SQLITE {
         return Ok(());
@@ -158,7 +154,7 @@ fn inspect(database: &Path) -> Result<bool, Error> {
     };
     let (version, application) = (number(60), number(68));
     if version != 0 || application != 0 {
-        schema::check(database, application, version, known())?;
+        schema::check(database, application, version, schema::VERSION)?;
     }
     Ok(unclean)
 }

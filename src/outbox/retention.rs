@@ -54,26 +54,25 @@ pub(super) struct Step {
     more: bool,
 }
 
-impl Retention {
-    /// A first pass that begins a little after the start.
-    pub(super) fn new() -> Self {
+/// A first pass that begins a little after the start.
+impl Default for Retention {
+    fn default() -> Self {
         Self { after: 0, next_step: Instant::now() + Duration::from_secs(10) }
     }
+}
 
+impl Retention {
     /// How long the writer may wait for commands before it should take a step.
     pub(super) fn patience(&self) -> Duration {
         self.next_step.saturating_duration_since(Instant::now())
     }
 
-    /// One step, if it is time for it.
-    pub(super) fn step_if_due(
+    /// One step, and when the next one is due.
+    pub(super) fn step_and_pause(
         &mut self,
         connection: &mut Connection,
         busy: bool,
     ) -> rusqlite::Result<Step> {
-        if !self.patience().is_zero() {
-            return Ok(Step::default());
-        }
         let step = self.step(connection, OffsetDateTime::now_utc())?;
         let pause = match (step.more, busy) {
             (false, _) => BETWEEN_PASSES,
@@ -218,7 +217,7 @@ mod tests {
             let sql = "INSERT INTO tags VALUES ('r', ?1, 'h', ?2, 1, ?3)";
             connection.execute(sql, params![tag, digest, at]).unwrap();
         }
-        let mut retention = Retention::new();
+        let mut retention = Retention::default();
         while retention.step(&mut connection, now).unwrap().more {}
         let left: Vec<i64> = connection
             .prepare("SELECT sequence FROM events ORDER BY sequence")
@@ -248,7 +247,7 @@ mod tests {
             connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
         };
         let before = pages(&connection);
-        let mut retention = Retention::new();
+        let mut retention = Retention::default();
         let first = retention.step(&mut connection, now).unwrap();
         assert_eq!(first, Step { events: 200, more: true });
         while retention.step(&mut connection, now).unwrap().more {}

@@ -10,7 +10,7 @@
 //! | `endpoints` | a name deliveries refer to | `id`, `name`, and `owed`: how many deliveries to it are outstanding, kept with every transaction so that nobody has to count a million rows. A row stays when the endpoint leaves the configuration: so do the events it is owed. |
 //! | `deliveries` | one event owed to one endpoint | `event`, `endpoint`. `lane`: 64 bits of the SHA-256 of the event's lane; lanes that collide only wait for each other. `state`: see below. `due_at`: when the next attempt may start. `attempts` and `event_failures` so far. `ended_at` and `reason` once it is `acked` or `dead`. |
 //! | `attempts` | one exchange of a delivery | `event`, `endpoint`, `number`, `started_at`, `ended_at`, `class`, `status`, `detail`. The last twenty of each delivery. |
-//! | `tags` | what a tag was last known to be | `registry`, `repository`, `tag`. `digest`: null where the tag was deleted. `sequence`, `at`: of the event that said so. No row: we never knew, or no longer do. |
+//! | `tags` | what a tag was last known to be | `registry`, `repository`, `tag`. `digest`: null where the tag was deleted. `sequence`, `at`: of the event that said so. No row: we never knew, or no longer do. A delete by digest reads all tags of its repository: an index by digest would cost every push two pages at random places. |
 //! | `manifests` | the size of one manifest's content | `digest`, `total_size`; `number` grows, so that the oldest rows can be found and forgotten. |
 //! | `settings` | the endpoints from some event on | `since`: the last sequence before; `endpoints`: a JSON array of names. |
 //! | `intents` | an exchange whose end is not known | `id`, `opened_at`, `document`: its facts as JSON. Removed in the transaction that appends its events or its row in `closed`. Written by settling (delivery guarantees, 3.5). |
@@ -45,6 +45,9 @@ pub(super) const APPLICATION_ID: i32 = 0x5042_656c;
 
 /// What brings a file from each version to the next; the first one makes it.
 pub(super) const MIGRATIONS: &[&str] = &[FIRST];
+
+/// The format this release writes.
+pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 const FIRST: &str = "
 CREATE TABLE events (
@@ -100,7 +103,6 @@ CREATE TABLE tags (
     at         INTEGER NOT NULL,
     PRIMARY KEY (repository, tag, registry)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX tags_digest ON tags (repository, digest) WHERE digest IS NOT NULL;
 CREATE INDEX tags_absent ON tags (at) WHERE digest IS NULL;
 
 CREATE TABLE manifests (

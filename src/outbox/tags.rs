@@ -64,14 +64,16 @@ pub(super) fn known_anywhere(
     Ok(if rows.next()?.is_some() { Known::Never } else { first.known() })
 }
 
-/// The content of an index: the sum over what it lists, where every size is known.
+/// What an index weighs: itself and the sum over what it lists, where every size is known.
 pub(super) fn total_size(connection: &Connection, event: &Event) -> rusqlite::Result<Option<u64>> {
     if event.kind != Some(Kind::Index) || event.platforms.is_empty() {
         return Ok(None);
     }
     let sql = "SELECT total_size FROM manifests WHERE digest = ?1";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut sum = 0_u64;
+    let Some(mut sum) = event.size else {
+        return Ok(None);
+    };
     for platform in &event.platforms {
         let size = statement
             .query_row([platform.digest.as_str()], |row| row.get::<_, i64>(0))

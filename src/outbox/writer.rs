@@ -4,6 +4,10 @@
 //! everybody. While one sync runs, what arrives joins the next: no timer, no delay. SQLite checkpoints
 //! on this connection too (rule J8), after the commit that made the log long enough.
 //!
+//! A transaction without an append is committed but not synced: the end of an attempt that is lost with
+//! the power costs one repeated delivery, while its sync would keep a push waiting. The next append's
+//! sync covers it, and where none comes within 200 ms, one of its own.
+//!
 //! A transaction that failed is never tried again on its connection (rule J2). The batch stays in
 //! memory, the connection is dropped, the database is opened again and checked, its log written back,
 //! and the batch goes in once more: the ids make that harmless. If that fails as well, everybody is
@@ -36,10 +40,12 @@ use super::append::Effects;
 use super::deliveries;
 use super::deliveries::millis;
 use super::directory::Directory;
+use super::endpoints::last_sequence;
 use super::error::means_damage;
 use super::queue::Taken;
 use super::recovery;
 use super::retention::Retention;
+use super::schema;
 use super::shared::Shared;
 
 /// What can be written.
@@ -54,6 +60,9 @@ pub(super) enum Command {
 /// The most commands that share a commit.
 const BATCH: usize = 512;
 
+/// How long an outcome may stay unsynced.
+const UNSYNCED: Duration = Duration::from_millis(200);
+
 /// From one try to open a failed database to the next.
 const BETWEEN_TRIES: Duration = Duration::from_secs(5);
 
@@ -64,6 +73,10 @@ pub(super) struct Writer {
     _directory: Directory,
     /// None after a failure.
     connection: Option<Connection>,
+    /// Whether the connection leaves commits unsynced.
+    relaxed: bool,
+    /// Since when something committed is not synced.
+    unsynced: Option<Instant>,
     retention: Retention,
     reader: Option<JoinHandle<()>>,
 }
@@ -101,7 +114,9 @@ impl Writer {
             shared,
             _directory: directory,
             connection: Some(connection),
-            retention: Retention::new(),
+            relaxed: false,
+            unsynced: None,
+            retention: Retention::default(),
             reader: Some(reader),
         }
     }
@@ -109,24 +124,24 @@ impl Writer {
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
         loop {
-            let patience = match self.connection {
-                Some(_) => self.retention.patience(),
-                None => BETWEEN_TRIES,
-            };
-            match self.shared.writes.take(BATCH, patience) {
+            match self.shared.writes.take(BATCH, self.patience()) {
                 Taken::Commands(batch) => {
                     self.write(batch);
-                    self.forget(true);
+                    self.keep_house(true);
                 }
-                Taken::Idle if self.connection.is_none() => {
-                    if let Err(error) = self.connect() {
-                        self.fail(error);
-                    }
-                }
-                Taken::Idle => self.forget(false),
+                Taken::Idle if self.connection.is_none() => self.open_again(),
+                Taken::Idle => self.keep_house(false),
                 Taken::Closed => break,
             }
         }
+    }
+
+    fn patience(&self) -> Duration {
+        if self.connection.is_none() {
+            return BETWEEN_TRIES;
+        }
+        let sync = self.unsynced.map(|since| UNSYNCED.saturating_sub(since.elapsed()));
+        sync.into_iter().chain([self.retention.patience()]).min().unwrap_or_default()
     }
 
     fn write(&mut self, batch: Vec<Command>) {
@@ -159,14 +174,15 @@ impl Writer {
         batch: &[Command],
         mut earlier: HashSet<EventId>,
     ) -> Result<Done, Failure> {
+        if let Err(error) = self.connect() {
+            return Err(Failure { error: Box::new(error), added: earlier, began: false });
+        }
         let shared = Arc::clone(&self.shared);
         let mut effects = Effects::default();
-        let result = match self.connect() {
-            Ok(connection) => transact(connection, &shared, batch, &mut earlier, &mut effects),
-            Err(error) => {
-                return Err(Failure { error: Box::new(error), added: earlier, began: false });
-            }
-        };
+        let synced = !batch.iter().all(|command| matches!(command, Command::Record(..)));
+        let result = self.commit(synced, |connection| {
+            transact(connection, &shared, batch, &mut earlier, &mut effects)
+        });
         match result {
             Ok(replies) => Ok(Done { replies, effects }),
             Err(source) => {
@@ -182,16 +198,44 @@ impl Writer {
         }
     }
 
-    fn connect(&mut self) -> Result<&mut Connection, Error> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let connection = recovery::reopen(&self.shared.database)?;
-                self.succeed();
-                connection
-            }
-        };
-        Ok(self.connection.insert(connection))
+    /// Runs what commits one transaction, synced or not. It must not be called without a connection.
+    fn commit<T>(
+        &mut self,
+        synced: bool,
+        transaction: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let connection = self.connection.as_mut().ok_or(rusqlite::Error::InvalidQuery)?;
+        if self.relaxed == synced {
+            let mode = if synced { "FULL" } else { "NORMAL" };
+            connection.pragma_update(None, "synchronous", mode)?;
+            self.relaxed = !synced;
+        }
+        let before = connection.total_changes();
+        let done = transaction(connection)?;
+        // A transaction that changes nothing syncs nothing either.
+        if connection.total_changes() != before {
+            self.unsynced = match synced {
+                true => None,
+                false => self.unsynced.or_else(|| Some(Instant::now())),
+            };
+        }
+        Ok(done)
+    }
+
+    fn connect(&mut self) -> Result<(), Error> {
+        if self.connection.is_none() {
+            self.connection = Some(recovery::reopen(&self.shared.database)?);
+            // Opening wrote the whole log back: there is nothing left to sync.
+            (self.relaxed, self.unsynced) = (false, None);
+            self.succeed();
+        }
+        Ok(())
+    }
+
+    fn open_again(&mut self) {
+        if let Err(error) = self.connect() {
+            self.fail(error);
+        }
     }
 
     /// Tells everybody what is committed now: first who can be told more, then who waits.
@@ -237,28 +281,36 @@ impl Writer {
         };
     }
 
-    fn forget(&mut self, busy: bool) {
-        let Some(connection) = &mut self.connection else {
-            return;
-        };
-        match self.retention.step_if_due(connection, busy) {
-            Ok(step) => {
-                self.shared.metrics.forgotten.inc_by(step.events);
-            }
-            Err(source) => {
-                self.shared.metrics.failures.inc();
-                let database = self.shared.database.clone();
-                let error = Error::Write { database, source };
-                warn!(
-                    error = error.chain(),
-                    "Old events could not be removed, the database is opened again"
-                );
-                self.connection = None;
-                if let Err(error) = self.connect() {
-                    self.fail(error);
-                }
-            }
+    /// What is due between two batches: the sync of outcomes, a step of forgetting.
+    fn keep_house(&mut self, busy: bool) {
+        if let Err(source) = self.sync_outcomes().and_then(|()| self.forget(busy)) {
+            self.shared.metrics.failures.inc();
+            let error = Error::Write { database: self.shared.database.clone(), source };
+            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+            self.connection = None;
+            self.open_again();
         }
+    }
+
+    fn sync_outcomes(&mut self) -> rusqlite::Result<()> {
+        if self.connection.is_none() || self.unsynced.is_none_or(|at| at.elapsed() < UNSYNCED) {
+            return Ok(());
+        }
+        // The smallest transaction there is: it writes the first page as it was.
+        self.commit(true, |c| c.pragma_update(None, "user_version", schema::VERSION))?;
+        self.unsynced = None;
+        Ok(())
+    }
+
+    fn forget(&mut self, busy: bool) -> rusqlite::Result<()> {
+        if self.connection.is_none() || !self.retention.patience().is_zero() {
+            return Ok(());
+        }
+        let mut retention = std::mem::take(&mut self.retention);
+        let step = self.commit(true, |connection| retention.step_and_pause(connection, busy));
+        self.retention = retention;
+        self.shared.metrics.forgotten.inc_by(step?.events);
+        Ok(())
     }
 
     fn fail(&mut self, error: Error) -> Arc<Error> {
@@ -315,6 +367,7 @@ fn transact(
 ) -> rusqlite::Result<Vec<Reply>> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let now = millis(OffsetDateTime::now_utc());
+    effects.sequence = last_sequence(&transaction)?;
     let endpoints = &shared.endpoints;
     let mut replies = Vec::with_capacity(batch.len());
     for command in batch {

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use http::Extensions;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
@@ -36,6 +37,8 @@ pub(super) struct Head {
     pub(super) method: Method,
     uri: Uri,
     headers: HeaderMap,
+    /// What HTTP/1.1 keeps beside the headers: how the client spelled them.
+    spelling: Extensions,
     pub(super) client: Client,
     /// The host the client asked for.
     asked: String,
@@ -48,6 +51,7 @@ impl Head {
             method: parts.method.clone(),
             uri: origin_form(&parts.uri),
             headers: headers::to_upstream(parts, &client, &asked),
+            spelling: parts.extensions.clone(),
             client,
             asked,
         }
@@ -65,6 +69,7 @@ impl Head {
         *request.uri_mut() = self.uri.clone();
         *request.version_mut() = Version::HTTP_11;
         *request.headers_mut() = headers;
+        *request.extensions_mut() = self.spelling.clone();
         request
     }
 

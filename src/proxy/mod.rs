@@ -41,6 +41,7 @@ use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
 use crate::event::IntentId;
+use crate::listener::Network;
 use crate::listener::Peer;
 use crate::listener::Serve;
 use crate::outbox::Outbox;
@@ -59,7 +60,6 @@ use self::upstream::Upstream;
 
 pub use self::error::Error;
 pub use self::error::Refused;
-pub use self::headers::Network;
 pub use self::look::Account;
 pub use self::look::USER_AGENT;
 pub use self::metrics::Metrics;

@@ -137,7 +137,9 @@ impl Upstream {
 
     async fn dial(&self) -> Result<SendRequest<RequestBody>, Error> {
         let io = self.0.connector.connect().await.map_err(|source| Error::Connect { source })?;
+        // No rule asks for it, but a client that can tell us from the registry will be written some day.
         let (sender, connection) = Builder::new()
+            .preserve_header_case(true)
             .handshake(TokioIo::new(io))
             .await
             .map_err(|source| Error::Exchange { source })?;

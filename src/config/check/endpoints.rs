@@ -6,6 +6,7 @@ use http::HeaderName;
 use http::HeaderValue;
 
 use crate::config::Endpoint;
+use crate::config::Identity;
 use crate::config::Sign;
 use crate::config::Tls;
 use crate::config::error::Located;
@@ -19,16 +20,16 @@ use crate::config::url::Url;
 use crate::config::words::DialectName;
 use crate::config::words::PresetName;
 use crate::config::words::SchemeName;
+use crate::delivery::may_be_set;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
 
 use super::Checker;
 use super::NAME_REMEDY;
-use super::identities::Known;
 use super::is_name;
 
-/// How long an attempt may take, where nothing is said (delivery guarantees, 6.3).
-const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an attempt may take, where nothing is said.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an attempt may ever take.
 const MAX_TIMEOUT: Duration = Duration::from_secs(30 * 60);
@@ -39,25 +40,6 @@ const CONCURRENCY: usize = 8;
 /// How many attempts there may ever be at the same time.
 const MAX_CONCURRENCY: usize = 1024;
 
-/// Headers that the dialect, the signature or HTTP itself decides.
-const OURS: &[&str] = &[
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-];
-
 /// Headers whose value is a secret.
 const SECRET: &[&str] = &["authorization", "cookie", "proxy-authorization"];
 
@@ -65,7 +47,7 @@ impl Checker<'_> {
     pub(super) fn endpoints(
         &mut self,
         written: Option<Located<Vec<Located<file::Endpoint>>>>,
-        identities: &[Known],
+        identities: &[Identity],
     ) -> Vec<Endpoint> {
         let written = written.map(|endpoints| endpoints.value).unwrap_or_default();
         let mut names: Vec<Located<String>> = Vec::new();
@@ -101,7 +83,7 @@ impl Checker<'_> {
     fn endpoint(
         &mut self,
         endpoint: Located<file::Endpoint>,
-        identities: &[Known],
+        identities: &[Identity],
     ) -> Option<Endpoint> {
         let Located { value, place } = endpoint;
         let name = self.require(value.name, &place, "name", "`name: build-service`");
@@ -231,7 +213,7 @@ impl Checker<'_> {
             if SECRET.contains(&header.as_str()) {
                 let message = format!("the header {shown} would be a secret in the configuration");
                 self.wrong(&name.place, message, "remove it; sign attempts with `sign` instead");
-            } else if OURS.contains(&header.as_str()) {
+            } else if !may_be_set(&header) {
                 let message = format!("the header {shown} is set by us");
                 self.wrong(
                     &name.place,

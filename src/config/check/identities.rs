@@ -19,21 +19,13 @@ use super::NAME_REMEDY;
 use super::is_name;
 use super::listeners::Draft;
 
-/// An identity, and where its names can be mended.
-pub(super) struct Known {
-    pub(super) identity: Identity,
-    /// Where its names stand, to say which are missing; nothing for names that we chose.
-    names_place: Option<Place>,
-}
-
-impl Known {
-    /// The place of the names, if they are known and none of them is for the host.
-    pub(super) fn leaves_out(&self, host: &str) -> Option<&Place> {
-        match &self.identity.origin {
-            IdentityOrigin::LocalCa { names, .. } if !covered(host, names) => {
-                self.names_place.as_ref()
-            }
-            _ => None,
+impl Identity {
+    /// Lets a certificate of our own CA be for `host` too. One that others made is what it is.
+    pub(super) fn cover(&mut self, host: &str) {
+        if let IdentityOrigin::LocalCa { names, .. } = &mut self.origin
+            && !covered(host, names)
+        {
+            names.push(host.to_owned());
         }
     }
 }
@@ -43,7 +35,7 @@ impl Checker<'_> {
         &mut self,
         written: Option<Named<Located<file::Identity>>>,
         state: Option<&PathBuf>,
-    ) -> Vec<Known> {
+    ) -> Vec<Identity> {
         let written = written.map(|named| named.0).unwrap_or_default();
         written.into_iter().filter_map(|(name, value)| self.identity(name, value, state)).collect()
     }
@@ -53,7 +45,7 @@ impl Checker<'_> {
         name: Located<String>,
         written: Located<file::Identity>,
         state: Option<&PathBuf>,
-    ) -> Option<Known> {
+    ) -> Option<Identity> {
         if !is_name(&name) {
             let message = format!("{} is no name for an identity", quoted(&name));
             self.wrong(&name.place, message, NAME_REMEDY);
@@ -84,7 +76,7 @@ impl Checker<'_> {
         name: Located<String>,
         written: Located<file::LocalCa>,
         state: Option<&PathBuf>,
-    ) -> Option<Known> {
+    ) -> Option<Identity> {
         if name.value == "ca" {
             let message =
                 "an identity of a local CA cannot be called `ca`: its files are the CA's own";
@@ -107,30 +99,29 @@ impl Checker<'_> {
             (None, state) => default_directory(state?),
         };
         let names = names?;
-        let names_place = (!self.problems.touch(names.place.key())).then(|| names.place.clone());
         let names = names.value.into_iter().map(|name| name.value.0).collect();
         let origin = IdentityOrigin::LocalCa { names, directory };
-        Some(Known { identity: Identity { name, origin }, names_place })
+        Some(Identity { name, origin })
     }
 
-    fn files(&mut self, name: Located<String>, written: Located<file::Files>) -> Option<Known> {
+    fn files(&mut self, name: Located<String>, written: Located<file::Files>) -> Option<Identity> {
         let Located { value, place } = written;
         let certificate =
             self.require(value.certificate, &place, "certificate", "`certificate: tls.crt`");
         let key = self.require(value.key, &place, "key", "`key: tls.key`");
         let (certificate, key) = (self.path(certificate?), self.path(key?));
         let origin = IdentityOrigin::Files { certificate, key };
-        Some(Known { identity: Identity { name, origin }, names_place: None })
+        Some(Identity { name, origin })
     }
 
     /// Makes up the identity of a listener that nobody wrote.
     pub(super) fn default_identity(
         &mut self,
-        mut identities: Vec<Known>,
+        mut identities: Vec<Identity>,
         drafts: &[Draft],
         name: &Option<Located<Name>>,
         state: Option<&PathBuf>,
-    ) -> Vec<Known> {
+    ) -> Vec<Identity> {
         let Some(draft) = drafts.iter().find(|draft| draft.is_default && draft.serves_registry())
         else {
             return identities;
@@ -138,7 +129,7 @@ impl Checker<'_> {
         let (Some(wanted), Some(state)) = (&draft.identity, state) else {
             return identities;
         };
-        let there = identities.iter().any(|known| known.identity.name.value == wanted.value);
+        let there = identities.iter().any(|identity| identity.name.value == wanted.value);
         if there || self.problems.touch(&format!("identities.{}", wanted.value)) {
             return identities;
         }
@@ -153,7 +144,7 @@ impl Checker<'_> {
         }
         let origin = IdentityOrigin::LocalCa { names, directory: default_directory(state) };
         let identity = Identity { name: wanted.clone(), origin };
-        identities.push(Known { identity, names_place: None });
+        identities.push(identity);
         identities
     }
 }

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 
+use crate::config::Identity;
 use crate::config::Listener;
 use crate::config::address::Address;
-use crate::config::address::Network;
 use crate::config::error::Located;
 use crate::config::error::Place;
 use crate::config::file;
 use crate::config::host::Name;
 use crate::config::read::quoted;
 use crate::config::words::Serve;
+use crate::listener::Network;
 
 use super::Checker;
-use super::identities::Known;
 
 /// The port of the registry, where nothing is said.
 const REGISTRY_PORT: u16 = 5443;
@@ -175,11 +175,11 @@ impl Checker<'_> {
         }
     }
 
-    /// Looks the identities up, and what they are for.
+    /// Looks the identities up, and sees to it that clients find the name they type in them.
     pub(super) fn identified(
         &mut self,
         drafts: Vec<Draft>,
-        identities: &[Known],
+        identities: &mut [Identity],
         name: Option<&Located<Name>>,
     ) -> Vec<Listener> {
         for draft in &drafts {
@@ -190,11 +190,11 @@ impl Checker<'_> {
                     if !draft.is_default {
                         self.known_identity(wanted, identities);
                     }
-                    let mut known = identities.iter();
-                    let known = known.find(|known| known.identity.name.value == wanted.value);
-                    if let (Some(known), Some(name), true) = (known, name, draft.serves_registry())
+                    let known = identities.iter_mut().find(|i| i.name.value == wanted.value);
+                    if let (Some(identity), Some(name), true) =
+                        (known, name, draft.serves_registry())
                     {
-                        self.covering(known, name);
+                        identity.cover(name.host());
                     }
                 }
             }
@@ -216,17 +216,5 @@ impl Checker<'_> {
         let message = format!("plain HTTP at {address} would show every password on the network");
         let remedy = "write `identity: …`, or listen on `127.0.0.1`, `[::1]` or `unix:/path`";
         self.wrong(&draft.address.place, message, remedy);
-    }
-
-    fn covering(&mut self, known: &Known, name: &Located<Name>) {
-        let host = name.host();
-        let Some(place) = known.leaves_out(host) else {
-            return;
-        };
-        let identity = quoted(&known.identity.name);
-        let message = format!("the identity {identity} is not for `{host}`, which clients type");
-        if !self.problems.touch(place.key()) {
-            self.wrong(place, message, format!("add `{host}` to the names"));
-        }
     }
 }

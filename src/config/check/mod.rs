@@ -12,6 +12,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use super::Config;
+use super::Identity;
 use super::Limits;
 use super::Log;
 use super::Look;
@@ -62,9 +63,9 @@ pub(super) fn check(
     let drafts = checker.listeners(file.listeners);
     let registry = file.registry.map(|registry| registry.value).unwrap_or_default();
     let name = checker.registry_name(registry.name.clone(), &drafts);
-    let identities =
+    let mut identities =
         checker.default_identity(identities, &drafts, &name, state_directory.as_deref());
-    let listeners = checker.identified(drafts, &identities, name.as_ref());
+    let listeners = checker.identified(drafts, &mut identities, name.as_ref());
     let registry = checker.registry(registry, name, &identities);
     let endpoints = checker.endpoints(file.endpoints, &identities);
     let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
@@ -76,7 +77,7 @@ pub(super) fn check(
     };
     checker.problems.unless_any(Config {
         registry,
-        identities: identities.into_iter().map(|known| known.identity).collect(),
+        identities,
         listeners,
         state_directory,
         on_failure,
@@ -207,7 +208,7 @@ impl Checker<'_> {
         &mut self,
         written: file::Registry,
         name: Option<Located<Name>>,
-        identities: &[identities::Known],
+        identities: &[Identity],
     ) -> Option<Registry> {
         let key = "registry.upstream";
         let typed = self.option("--upstream", key, self.overrides.upstream.as_deref());
@@ -254,7 +255,7 @@ impl Checker<'_> {
         Some(Look { username: username?.value, password: password?.value })
     }
 
-    fn tls(&mut self, tls: Option<Located<file::Tls>>, identities: &[identities::Known]) -> Tls {
+    fn tls(&mut self, tls: Option<Located<file::Tls>>, identities: &[Identity]) -> Tls {
         let Some(tls) = tls else {
             return Tls::default();
         };
@@ -267,9 +268,8 @@ impl Checker<'_> {
     }
 
     /// Reports a name that no identity has.
-    fn known_identity(&mut self, name: &Located<String>, identities: &[identities::Known]) {
-        let names: Vec<&str> =
-            identities.iter().map(|known| known.identity.name.as_str()).collect();
+    fn known_identity(&mut self, name: &Located<String>, identities: &[Identity]) {
+        let names: Vec<&str> = identities.iter().map(|identity| identity.name.as_str()).collect();
         let reported = self.problems.touch(&format!("identities.{}", name.value));
         if names.contains(&name.as_str()) || reported {
             return;
@@ -297,7 +297,6 @@ impl Checker<'_> {
             connections: count(written.connections, default.connections),
             handshakes: count(written.handshakes, default.handshakes),
             handshake: period(written.handshake, default.handshake),
-            request_head: period(written.request_head, default.request_head),
             idle: period(written.idle, default.idle),
             body_idle: period(written.body_idle, default.body_idle),
             upstream_connect: period(written.upstream_connect, default.upstream_connect),
