@@ -244,7 +244,7 @@ fn an_endpoint_gets_what_it_asked_for_with_its_headers() {
     let stage = Stage::with_endpoint(
         "dialect: native\n\
          when: { repositories: [\"team/**\", \"!team/private\"], tags: [\"1.*\"], changes: [created] }\n\
-         headers: { X-Team: platform }\n",
+         headers: { X-Team: platform, Content-Type: application/json }\n",
     );
     let image = Image::new(&stage.work, "asked for");
     let curl = stage.curl();
@@ -262,5 +262,9 @@ fn an_endpoint_gets_what_it_asked_for_with_its_headers() {
     let mut told: Vec<_> = requests.iter().map(|r| r.json()["subject"].to_string()).collect();
     told.sort();
     assert_eq!(told, ["\"team/a/b/c:1.1\"", "\"team/app:1.0\""]);
-    assert!(requests.iter().all(|r| r.header("x-team") == Some("platform")));
+    for request in &requests {
+        assert_eq!(request.header("x-team"), Some("platform"));
+        // Flux shows a body to its filters only if it is called this.
+        assert_eq!(request.header("content-type"), Some("application/json"));
+    }
 }

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -25,7 +26,6 @@ pub(crate) struct Curl {
 }
 
 /// What curl got.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     /// `1.1` or `2`.
@@ -141,6 +141,14 @@ impl Curl {
             assert_eq!(self.push(repository, &image.digest(), image).status, 201);
         }
         self.put(repository, tag, INDEX, &index.manifest)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} over HTTP/{} {}", self.status, self.version, self.error)?;
+        writeln!(f, "{:#?}", self.headers)?;
+        f.write_str(&self.text().chars().take(500).collect::<String>())
     }
 }
 
