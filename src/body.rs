@@ -26,6 +26,23 @@ pub fn empty() -> Body {
     full(Bytes::new())
 }
 
+/// Reads a body and keeps nothing of it, to its end or to `limit` bytes: a client that still sends may
+/// overlook an answer that comes before it has finished.
+pub async fn discard<B>(body: B, limit: usize)
+where
+    B: http_body::Body<Data = Bytes>,
+{
+    let mut body = pin!(body);
+    let mut left = limit;
+    while let Some(Ok(frame)) = body.frame().await {
+        let read = frame.data_ref().map_or(0, Bytes::len);
+        match left.checked_sub(read) {
+            Some(rest) => left = rest,
+            None => break,
+        }
+    }
+}
+
 /// How much of a body was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Collected {

@@ -72,7 +72,8 @@ pub fn run(config: &Config, parts: Parts) -> Result<(), Error> {
     raise_descriptors();
     let mut metrics = Registry::default();
     let outbox = outbox::Config {
-        directory: config.state_directory.value.clone(),
+        // A directory of its own: that of a Kubernetes volume is often open to everybody.
+        directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
     };
     let counters = outbox::Metrics::default();

@@ -12,6 +12,7 @@
 
 mod append;
 mod deliveries;
+mod delivery_id;
 mod directory;
 mod endpoints;
 mod error;
@@ -57,9 +58,9 @@ pub use self::deliveries::Claim;
 pub use self::deliveries::Class;
 pub use self::deliveries::DETAIL_BYTES;
 pub use self::deliveries::DeadReason;
-pub use self::deliveries::DeliveryId;
-pub use self::deliveries::InvalidDeliveryId;
 pub use self::deliveries::Next;
+pub use self::delivery_id::DeliveryId;
+pub use self::delivery_id::InvalidDeliveryId;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
 

@@ -238,7 +238,7 @@ impl Writer {
         }
     }
 
-    /// Tells everybody what is committed now: first who can be told more, then who waits.
+    /// Tells everybody what is committed now; whoever is answered finds all the rest told already.
     fn answer(&self, batch: Vec<Command>, done: Done) {
         let Done { replies, effects } = done;
         let (shared, metrics) = (&self.shared, &self.shared.metrics);
@@ -249,6 +249,9 @@ impl Writer {
         for (id, owed) in &effects.owed {
             if let Some(endpoint) = shared.endpoints.with_id(*id) {
                 metrics.owed_to(&endpoint.name, owed.outstanding);
+                if owed.claimable > 0 {
+                    endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
+                }
             }
         }
         for (command, reply) in batch.into_iter().zip(replies) {
@@ -260,13 +263,6 @@ impl Writer {
                 (Command::Test(_, to), _) => to.send(()).is_err(),
                 _ => false,
             };
-        }
-        for (id, owed) in effects.owed {
-            if let Some(endpoint) = shared.endpoints.with_id(id)
-                && owed.claimable > 0
-            {
-                endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
-            }
         }
     }
 

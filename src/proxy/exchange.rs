@@ -109,8 +109,10 @@ impl Inner {
             biased;
             held = &mut holding => held?,
             early = &mut sending => {
-                let (response, _closed) = early.map_err(|f| f.error.blaming_the_client())?;
-                return self.relay_early(response, head).await;
+                return match early {
+                    Ok((response, _closed)) => self.relay_early(response, head).await,
+                    Err(failed) => Err(failed.after_discarding().await),
+                };
             }
         };
         let sent = self.answer(sending).await?;
@@ -141,7 +143,7 @@ impl Inner {
     /// table first, a look only where it has never heard of the tag.
     fn look_before(&self, exchange: &Exchange) -> impl Future<Output = Before> + use<> {
         let (outbox, look) = (self.outbox.clone(), self.look.clone());
-        let repository = exchange.repository.clone();
+        let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
         let tag = match &exchange.reference {
             Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
@@ -150,7 +152,7 @@ impl Inner {
             let Some(tag) = tag else {
                 return Before::Unknown;
             };
-            match outbox.last_digest(&repository, &tag).await {
+            match outbox.last_digest_at(&registry, &repository, &tag).await {
                 Ok(Known::Never) => {
                     timeout(LOOK, look.at_tag(&repository, &tag)).await.unwrap_or(Before::Unknown)
                 }

@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use tokio::time::timeout;
 
 use crate::body::collect_capped;
+use crate::body::discard;
 
 use super::Inner;
 use super::error::Error;
@@ -31,6 +32,10 @@ use super::upstream::Share;
 
 /// How much of an early answer's body is passed on: far more than any error document.
 const EARLY_BODY: usize = 1 << 20;
+
+/// How much of a request's body is read although it goes nowhere, and for how long.
+pub(super) const DISCARDED: usize = 1 << 20;
+pub(super) const DISCARD: Duration = Duration::from_secs(1);
 
 /// The head of a client's request, made ready for the registry.
 pub(super) struct Head {
@@ -113,7 +118,10 @@ impl Inner {
         };
         // Either may be dropped here: the request is over then.
         let (response, lease) = tokio::select! {
-            sent = send => sent.map_err(|failed| failed.error.blaming_the_client())?,
+            sent = send => match sent {
+                Ok(sent) => sent,
+                Err(failed) => return Err(failed.after_discarding().await),
+            },
             () = late => return Err(Error::Deadline),
         };
         Ok(self.relay(response, lease, head))
@@ -161,9 +169,19 @@ impl Inner {
     }
 }
 
+impl Failed {
+    /// The error, once the client has had the time to send what nobody wants any more.
+    pub(super) async fn after_discarding(self) -> Error {
+        if let Some(body) = self.unsent {
+            timeout(DISCARD, discard(body, DISCARDED)).await.ok();
+        }
+        self.error.blaming_the_client()
+    }
+}
+
 impl Error {
     /// A request that broke off because its body did is the client's doing, not the registry's.
-    pub(super) fn blaming_the_client(self) -> Self {
+    fn blaming_the_client(self) -> Self {
         match self {
             Self::Exchange { source } if source.is_user() => Self::Incomplete,
             other => other,

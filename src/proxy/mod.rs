@@ -31,12 +31,14 @@ use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::body::BoxError;
+use crate::body::discard;
 use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
@@ -51,6 +53,8 @@ use crate::tasks::Tasks;
 
 use self::budget::Budget;
 use self::classify::Exchange;
+use self::forward::DISCARD;
+use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
 use self::look::Look;
@@ -222,6 +226,7 @@ impl Inner {
             Err(refused) => {
                 self.metrics.refused(&refused);
                 debug!(%refused, method = %parts.method, "Request refused");
+                timeout(DISCARD, discard(body, DISCARDED)).await.ok();
                 let response = answer::refused(&refused);
                 self.metrics.answered(&parts.method, response.status());
                 return response;

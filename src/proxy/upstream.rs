@@ -76,6 +76,8 @@ pub(super) struct Failed {
     /// The connection had been idle and was closed under the request: worth a second try for a request
     /// that may be repeated.
     pub(super) stale: bool,
+    /// The body, if not a byte of the request was sent.
+    pub(super) unsent: Option<RequestBody>,
 }
 
 /// The registry closes idle connections too; ours go first.
@@ -108,11 +110,17 @@ impl Upstream {
             let reused = idle.is_some();
             let mut sender = match idle {
                 Some(sender) => sender,
-                None => self.dial().await.map_err(|error| Failed { error, stale: false })?,
+                None => match self.dial().await {
+                    Ok(sender) => sender,
+                    Err(error) => {
+                        let unsent = Some(request.into_body());
+                        return Err(Failed { error, stale: false, unsent });
+                    }
+                },
             };
             let error = match sender.try_send_request(request).await {
                 Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                    return Err(Failed { error: Error::Upgrade, stale: false });
+                    return Err(Failed { error: Error::Upgrade, stale: false, unsent: None });
                 }
                 Ok(response) => return Ok((response, Lease { sender, pool: pool.clone() })),
                 Err(error) => error,
@@ -124,7 +132,7 @@ impl Upstream {
                 _ => {
                     let source = error.into_error();
                     let stale = reused && (source.is_incomplete_message() || source.is_closed());
-                    return Err(Failed { error: Error::Exchange { source }, stale });
+                    return Err(Failed { error: Error::Exchange { source }, stale, unsent: None });
                 }
             }
         }

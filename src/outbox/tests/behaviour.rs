@@ -73,6 +73,10 @@ async fn what_nobody_confirmed_and_what_comes_late_changes_nothing_we_know_for_s
     assert_eq!(append(&outbox, unconfirmed).await.event.change, None);
     assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Never);
     append(&outbox, push("1", "a")).await;
+    let unseen = append(&outbox, with(push("1", "b"), |event| event.digest = None)).await.event;
+    assert_eq!((unseen.change, unseen.previous_digest), (None, Some(digest("a"))));
+    assert_eq!(outbox.last_digest(&repository, &tag).await.unwrap(), Known::Never);
+    append(&outbox, push("1", "a")).await;
     let late = with(push("1", "b"), |event| {
         event.origin = Origin::Notification;
         event.time = now() - Duration::hours(1);
