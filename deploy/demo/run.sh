@@ -19,7 +19,7 @@ trap stop EXIT
 
 say() { printf '\n\033[1m%s\033[0m\n' "$1"; }
 [ -t 1 ] || say() { printf '\n%s\n' "$1"; }
-shown() { printf '  $ %s\n' "$*"; "$@"; }
+shown() { printf '  $ %s\n' "$*"; "$@" 2>&1 | sed 's/^/  /'; }
 wait_for() {
     for _ in $(seq 200); do
         if "${@:2}" >/dev/null 2>&1; then return; fi
@@ -37,12 +37,12 @@ print(*(socket.getsockname()[1] for socket in sockets))
 PYTHON
 )
 sed -e "s/REGISTRY_PORT/$registry_port/; s/PUSHBELL_PORT/$pushbell_port/" \
-    -e "s/ADMIN_PORT/$admin_port/; s/RECEIVER_PORT/$receiver_port/" \
+    -e "s/ADMIN_PORT/$admin_port/; s/RECEIVER_PORT/$receiver_port/; s|CERTS|$PWD/certs|" \
     deploy/demo/pushbell.yaml >"$demo/pushbell.yaml"
 (umask 077 && python3 -c 'import base64, os; print("whsec_" + base64.b64encode(os.urandom(32)).decode())' >"$demo/secret")
 
 say "1. A CA of our own, in certs/, and a certificate each for Pushbell and the build service"
-shown "$pushbell" certs init --config "$demo/pushbell.yaml" | sed 's/^/  /'
+shown "$pushbell" certs init --config "$demo/pushbell.yaml"
 
 say "2. A registry, a build service that asks for our certificate, and Pushbell between them"
 cat >"$demo/registry.yml" <<YAML
@@ -74,11 +74,10 @@ shown skopeo --insecure-policy copy --quiet --dest-cert-dir "$demo/trust" \
 say "4. The webhook the build service got"
 wait_for "the webhook" test -e "$demo/received/headers"
 sed 's/^/  /' "$demo/received/headers"
-python3 -c '
-import json, sys, textwrap
-text = json.dumps(json.load(open(sys.argv[1])))
-print(textwrap.fill(text, 110, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False))
-' "$demo/received/body"
+echo
+python3 deploy/demo/show.py "$demo/received/body"
+echo "  The registry itself says: $(skopeo inspect --tls-verify=false --format '{{.Digest}}' \
+    "docker://127.0.0.1:$registry_port/team/app:1.4.2")"
 
 say "5. Is it genuine? Any Standard Webhooks library can say; so can we"
 headers=()

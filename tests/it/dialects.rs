@@ -157,14 +157,14 @@ fn every_dialect_tells_one_tag_in_one_post() {
         let stage = Stage::with_endpoint(&format!("dialect: {dialect}\n"));
         let index = Index::new(&stage.work, dialect);
         let curl = stage.curl();
-        for tag in ["1.0", "latest"] {
+        for tag in ["1.4.2", "latest"] {
             assert_eq!(curl.push_index("team/app", tag, &index).status, 201);
         }
         let requests = stage.receiver.wait_for(2);
         let bodies: Vec<_> =
             requests.iter().map(|r| String::from_utf8_lossy(&r.body).into_owned()).collect();
         assert_eq!(bodies.len(), 2, "{dialect}: {bodies:?}");
-        for tag in ["\"1.0\"", "\"latest\""] {
+        for tag in ["\"1.4.2\"", "\"latest\""] {
             let naming = bodies.iter().filter(|body| body.contains(tag)).count();
             assert_eq!(naming, 1, "{dialect}: {tag} in {bodies:?}");
         }

@@ -115,13 +115,24 @@ fn a_second_signal_stops_at_once() {
 }
 
 #[test]
-fn idle_connections_do_not_hold_us_up() {
+fn an_idle_connection_does_not_hold_us_up() {
     let mut stage = Stage::open();
     let mut idle = Raw::connect(&stage.sidecar);
     idle.send(format!("GET /v2/ HTTP/1.1\r\nHost: {}\r\n\r\n", stage.sidecar.host()));
     assert!(idle.head().starts_with("HTTP/1.1 200 "));
-    let _h2 = Raw::speaking(&stage.sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"]);
     let _silent = TcpStream::connect(stage.sidecar.address("registry")).unwrap();
+    let _greeted = Raw::connect(&stage.sidecar);
+    stage.sidecar.stop();
+    assert!(idle.closes());
+}
+
+#[test]
+fn an_idle_http_2_connection_does_not_hold_us_up() {
+    let mut stage = Stage::open();
+    let mut idle = Raw::speaking(&stage.sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"]);
+    // The preface and empty settings, RFC 9113 §3.4; then nothing more, not even an answer to a ping.
+    idle.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let _greeted = Raw::speaking(&stage.sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"]);
     stage.sidecar.stop();
     assert!(idle.closes());
 }

@@ -134,8 +134,7 @@ fn an_index_names_its_platforms_and_its_size() {
         })
         .collect();
     assert_eq!(data["platforms"], json!(expected));
-    let size = index.manifest.len() + index.images.iter().map(Image::total_size).sum::<usize>();
-    assert_eq!(data["total_size"], size);
+    assert_eq!(data["total_size"], index.total_size());
 }
 
 #[test]
@@ -229,7 +228,7 @@ fn a_push_by_another_spelling_is_the_same_push() {
         "/v2//team/app/manifests/1.0",
     ] {
         let refused = curl.call(path, &options);
-        assert_eq!(refused.status, 400, "{path}");
+        assert_eq!(refused.status, 400, "{path}: {refused:?}");
         assert_eq!(refused.json()["errors"][0]["code"], "NAME_INVALID", "{path}");
     }
     let requests = stage.receiver.wait_for(3);

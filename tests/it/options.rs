@@ -137,7 +137,7 @@ fn a_certificate_that_is_not_there_is_refused() {
         let pair = pki.server("own", &["localhost"]);
         Pair { certificate: work.join("absent.pem"), ..pair }
     };
-    refused(make, certificate, &["no such file", "not there", "does not exist"]);
+    refused(make, certificate, &["there is no file", "no such file"]);
 }
 
 #[test]

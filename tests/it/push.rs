@@ -49,7 +49,10 @@ fn every_answer_is_the_one_the_registry_gives_directly() {
             let seen = through.call(path, &options);
             assert_eq!(seen.version, version, "{path}");
             assert_eq!(seen.status, expected.status, "{path}");
-            assert_eq!(seen.body, expected.body, "{path}");
+            // With `--head` curl takes the head for the body, in the letters of its protocol.
+            if !options.contains(&"--head") {
+                assert_eq!(seen.body, expected.body, "{path}");
+            }
             assert_eq!(shape(&seen), shape(&expected), "{path}");
         }
     }
@@ -66,6 +69,21 @@ fn shape(reply: &Reply) -> Vec<(String, String)> {
         .collect();
     headers.sort();
     headers
+}
+
+/// An answer that does not wait for the body must not be lost with it, whatever is faster.
+#[test]
+fn a_push_refused_before_its_end_has_an_answer() {
+    let stage = Stage::open();
+    for protocol in ["--http1.1", "--http2"] {
+        let curl = stage.curl().with(&[protocol]);
+        for size in [2, 2 << 10, 200 << 10] {
+            for _ in 0..8 {
+                let refused = curl.put("team%2Fapp", "1.0", IMAGE, &vec![b'x'; size]);
+                assert_eq!(refused.status, 400, "{protocol}, {size} bytes: {refused:?}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn a_translation_of_garbage_says_where_and_exits_65() {
         ("distribution", "{\"events\":[\n{\"id\": }]}", "line 2"),
         ("distribution", "{}", "events"),
         ("distribution", &wrong_digest, "digest"),
-        ("docker-hub", "{\"push_data\":{}}", "tag"),
+        ("docker-hub", "{\"push_data\":{}}", "repository"),
         ("docker-hub", &no_tag, "tag"),
         ("artifactory-plugin", "[]", "line 1"),
         ("artifactory-plugin", "{\"artifactory\":{}}", "webhook"),

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -25,13 +26,14 @@ pub(crate) struct Curl {
 }
 
 /// What curl got.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     /// `1.1` or `2`.
     pub(crate) version: String,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// What curl has to say where it got no answer.
+    pub(crate) error: String,
 }
 
 impl Curl {
@@ -88,6 +90,7 @@ impl Curl {
             version: version.to_owned(),
             headers: last_head(&fs::read_to_string(&head).unwrap()),
             body: fs::read(&body).unwrap(),
+            error: done.err.clone(),
         }
     }
 
@@ -138,6 +141,14 @@ impl Curl {
             assert_eq!(self.push(repository, &image.digest(), image).status, 201);
         }
         self.put(repository, tag, INDEX, &index.manifest)
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} over HTTP/{} {}", self.status, self.version, self.error)?;
+        writeln!(f, "{:#?}", self.headers)?;
+        f.write_str(&self.text().chars().take(500).collect::<String>())
     }
 }
 

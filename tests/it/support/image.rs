@@ -113,6 +113,11 @@ impl Index {
         sha256(&self.manifest)
     }
 
+    /// Bytes of the index and of every image it lists.
+    pub(crate) fn total_size(&self) -> usize {
+        self.manifest.len() + self.images.iter().map(Image::total_size).sum::<usize>()
+    }
+
     /// An OCI layout on disk, as skopeo names it: `oci:<directory>:<tag>`.
     pub(crate) fn layout(&self, work: &Workdir, name: &str) -> String {
         layout(work, name, INDEX, &self.manifest, &self.images)

@@ -61,7 +61,7 @@ impl Stage {
         let secret = work.write_secret("signing-secret", format!("{SECRET}\n"));
         let mut yaml = format!(
             "registry:\n  name: registry.example.com\n  upstream: {}\n\
-             identities:\n  registry: {{ local_ca: {{ names: [localhost, 127.0.0.1] }} }}\n\
+             identities:\n  registry: {{ local_ca: {{ names: [registry.example.com, localhost, 127.0.0.1] }} }}\n\
              \x20 client: {{ files: {{ certificate: {}, key: {} }} }}\n\
              listeners:\n\
              \x20 - {{ address: \"127.0.0.1:0\", serve: [registry], identity: registry }}\n\
@@ -76,9 +76,7 @@ impl Stage {
             pki.ca().display(),
             secret.display(),
         );
-        if !endpoint.contains("url:") {
-            writeln!(yaml, "    url: {url}").unwrap();
-        }
+        writeln!(yaml, "    url: {url}").unwrap();
         for line in endpoint.lines() {
             writeln!(yaml, "    {line}").unwrap();
         }
