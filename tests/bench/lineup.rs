@@ -1,0 +1,143 @@
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use anyhow::Result;
+
+use crate::client::Client;
+use crate::client::Target;
+use crate::client::Tls;
+use crate::peers::Front;
+use crate::peers::KINDS;
+use crate::peers::Setting;
+use crate::peers::free_port;
+use crate::pki::Pki;
+use crate::process::Cpu;
+use crate::table::Better;
+use crate::table::DIRECT;
+use crate::table::Figure;
+use crate::table::Target as Goal;
+use crate::table::median;
+
+/// What every measurement stands on.
+pub(crate) struct Stage {
+    /// On a real disk, where the build is; removed at the end.
+    pub(crate) directory: PathBuf,
+    pub(crate) pki: Pki,
+    pub(crate) client: Client,
+}
+
+/// Somebody who is measured: nobody in between, or a program that stands in front of the upstream.
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) target: Target,
+    pub(crate) front: Option<Front>,
+}
+
+/// What is measured in each round, and how it is shown.
+pub(crate) struct Column {
+    pub(crate) name: String,
+    pub(crate) better: Better,
+    pub(crate) digits: usize,
+    pub(crate) goal: Goal,
+}
+
+/// All samples of one contender: one list per column.
+pub(crate) struct Samples {
+    pub(crate) name: &'static str,
+    pub(crate) columns: Vec<Vec<f64>>,
+}
+
+impl Stage {
+    /// Starts everybody in front of one upstream. Who does not start is named and left out.
+    pub(crate) async fn line_up(
+        &self,
+        scene: &str,
+        upstream: u16,
+        webhook: Option<u16>,
+    ) -> Result<Vec<Contender>> {
+        let target = Target { port: upstream, tls: Tls::No };
+        let mut contenders = vec![Contender { name: DIRECT, target, front: None }];
+        for kind in KINDS.iter().filter(|kind| kind.find().is_some()) {
+            let directory = self.directory.join(scene).join(kind.name);
+            let setting = Setting {
+                directory: &directory,
+                port: free_port()?,
+                upstream,
+                pki: &self.pki,
+                webhook,
+            };
+            match kind.start(&setting, &self.client).await {
+                Ok(front) => contenders.push(Contender {
+                    name: kind.name,
+                    target: front.target,
+                    front: Some(front),
+                }),
+                Err(error) => eprintln!("{}: left out of `{scene}`: {error:#}", kind.name),
+            }
+        }
+        Ok(contenders)
+    }
+}
+
+impl Contender {
+    /// Processor time so far; none for nobody.
+    pub(crate) fn cpu(&self) -> Result<Option<Cpu>> {
+        self.front.as_ref().map(|front| front.process.cpu()).transpose()
+    }
+
+    /// Seconds of processor time since; `NaN` for nobody.
+    pub(crate) fn spent_since(&self, before: Option<&Cpu>) -> Result<f64> {
+        let spent = before.zip(self.cpu()?.as_ref()).map(|(before, now)| now.since(before));
+        Ok(spent.map_or(f64::NAN, |spent| spent.as_secs_f64()))
+    }
+}
+
+/// Measures everybody in turn, as many times as there are rounds, so that what else happens on the machine
+/// happens to all alike. `NaN` says that there is nothing to measure.
+pub(crate) async fn rounds(
+    scene: &str,
+    contenders: &[Contender],
+    rounds: usize,
+    columns: usize,
+    measure: impl AsyncFn(&Contender) -> Result<Vec<f64>>,
+) -> Vec<Samples> {
+    let mut all: Vec<Samples> = contenders
+        .iter()
+        .map(|contender| Samples { name: contender.name, columns: vec![Vec::new(); columns] })
+        .collect();
+    for round in 1..=rounds {
+        for (contender, samples) in contenders.iter().zip(&mut all) {
+            let measured = measure(contender).await;
+            let values = match measured
+                .with_context(|| format!("{scene}, round {round}, {}", contender.name))
+            {
+                Ok(values) => values,
+                Err(error) => {
+                    eprintln!("{error:#}");
+                    continue;
+                }
+            };
+            for (column, value) in samples.columns.iter_mut().zip(values) {
+                if value.is_finite() {
+                    column.push(value);
+                }
+            }
+        }
+    }
+    all
+}
+
+/// The medians, one line of the table for each column.
+pub(crate) fn medians(samples: &[Samples], columns: Vec<Column>) -> Vec<Figure> {
+    let figure = |(at, column): (usize, Column)| Figure {
+        name: column.name,
+        better: column.better,
+        digits: column.digits,
+        target: column.goal,
+        values: samples
+            .iter()
+            .filter_map(|samples| Some((samples.name, median(samples.columns.get(at)?)?)))
+            .collect(),
+    };
+    columns.into_iter().enumerate().map(figure).collect()
+}

@@ -1,0 +1,81 @@
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::Kind;
+use super::Setting;
+
+/// nginx with everything that was found to make it faster in front of a registry.
+pub(super) const NGINX: Kind = Kind {
+    name: "nginx",
+    program: "nginx",
+    install: "apt-get install nginx",
+    version: "-v",
+    command,
+};
+
+fn command(program: &Path, setting: &Setting<'_>) -> Result<Command> {
+    let directory = setting.directory;
+    let file = directory.join("nginx.conf");
+    fs::write(&file, configuration(setting))?;
+    let mut command = Command::new(program);
+    command.arg("-e").arg("stderr").arg("-p").arg(directory).arg("-c").arg(file);
+    Ok(command)
+}
+
+fn configuration(setting: &Setting<'_>) -> String {
+    let Setting { port, upstream, pki, directory, .. } = setting;
+    let (certificate, key) = (pki.certificate.display(), pki.key.display());
+    let directory = directory.display();
+    // Requests on one connection are not limited, or the handshakes would be measured with them. The
+    // headers are those that the registry's documentation asks for.
+    format!(
+        "daemon off;
+user root;
+worker_processes 2;
+pid {directory}/pid;
+error_log stderr warn;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    client_body_temp_path {directory}/body;
+    proxy_temp_path {directory}/proxy;
+    fastcgi_temp_path {directory}/fastcgi;
+    uwsgi_temp_path {directory}/uwsgi;
+    scgi_temp_path {directory}/scgi;
+    tcp_nodelay on;
+    keepalive_requests 100000000;
+    client_max_body_size 0;
+    client_body_buffer_size 256k;
+    http2_body_preread_size 1m;
+    upstream registry {{
+        server 127.0.0.1:{upstream};
+        keepalive 64;
+        keepalive_requests 100000000;
+    }}
+    server {{
+        listen 127.0.0.1:{port} ssl http2 reuseport;
+        ssl_certificate {certificate};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        location / {{
+            proxy_pass http://registry;
+            proxy_http_version 1.1;
+            proxy_request_buffering off;
+            proxy_buffer_size 64k;
+            proxy_buffers 8 64k;
+            proxy_busy_buffers_size 128k;
+            proxy_max_temp_file_size 0;
+            proxy_read_timeout 900s;
+            proxy_set_header Connection \"\";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+        }}
+    }}
+}}
+"
+    )
+}
