@@ -27,10 +27,11 @@ demo:  ## a registry, Pushbell and a receiver over TLS; one push, and the webhoo
 	@deploy/demo/run.sh
 
 test: prepare  ## every test, against real registries, clients and receivers
-	$(CARGO) test --locked --no-fail-fast
+	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --no-fail-fast --lib --tests
 
 test-long: prepare  ## every test against the binary as it is released
-	$(CARGO) test --locked --release --no-fail-fast
+	$(CARGO) test --locked --release --no-fail-fast --lib --tests
 
 prepare: $(ORACLE)/.ready  ## installs what the tests use
 	@deploy/install.sh $(TEST_PACKAGES)

@@ -7,6 +7,14 @@ use aws_lc_rs::digest;
 ///
 /// The grammar is that of the OCI image specification, "Digests"; for the two registered
 /// algorithms, SHA-256 and SHA-512, the encoded part must be lower-case hex of the right length.
+///
+/// ```
+/// use pushbell::registry::Digest;
+///
+/// let digest = Digest::sha256(b"{}");
+/// assert_eq!(digest.as_str().parse::<Digest>().unwrap(), digest);
+/// assert!("sha256:abc".parse::<Digest>().is_err());
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(Box<str>);
 
