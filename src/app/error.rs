@@ -52,3 +52,87 @@ pub enum Error {
         events: usize,
     },
 }
+
+impl Error {
+    /// What would be right, where somebody who reads the error does not know already.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Listen { source: listener::Error::Bind { address, source } } => {
+                Some(address_remedy(address, source.kind())?.to_owned())
+            }
+            Self::Outbox { source: outbox::Error::Directory { source, .. } } => {
+                Some(directory_remedy(source.kind()).to_owned())
+            }
+            Self::Outbox { source: outbox::Error::Open { .. } } => Some(
+                "see that its disk has space and that the user we run as may write there, or give another \
+                 `--state-directory`"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
+    }
+}
+
+/// What would be right where a directory of ours cannot be used.
+pub(super) fn directory_remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space there, or give another `--state-directory`"
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "there is a file in the way: move it, or give another `--state-directory`"
+        }
+        _ => "let the user we run as write there, or give another `--state-directory`",
+    }
+}
+
+fn address_remedy(address: &listener::Address, kind: io::ErrorKind) -> Option<&'static str> {
+    use listener::Address::Tcp;
+    use listener::Address::Unix;
+    Some(match (address, kind) {
+        (Tcp(_), io::ErrorKind::AddrInUse) => {
+            "stop what listens there, which `ss -ltnp` shows, or give another `--listen` or `--admin`"
+        }
+        (Tcp(_), io::ErrorKind::AddrNotAvailable) => {
+            "use an address of this machine, which `ip address` shows, or `0.0.0.0` for all of them"
+        }
+        (Tcp(_), io::ErrorKind::PermissionDenied) => {
+            "use a port from 1024 on, or give us CAP_NET_BIND_SERVICE (systemd: AmbientCapabilities=)"
+        }
+        (Unix(_), io::ErrorKind::AddrInUse) => {
+            "stop what listens there, which `ss -lxp` shows, or use another path"
+        }
+        (Unix(_), io::ErrorKind::NotFound) => "make the directory that the socket shall be in",
+        (Unix(_), io::ErrorKind::PermissionDenied) => {
+            "let the user we run as write to the directory that the socket shall be in"
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_start_says_what_would_be_right() {
+        let tcp = listener::Address::Tcp(([127, 0, 0, 1], 443).into());
+        let unix = listener::Address::Unix(PathBuf::from("/run/pushbell/registry.sock"));
+        for (address, kind, word) in [
+            (&tcp, io::ErrorKind::AddrInUse, "--listen"),
+            (&tcp, io::ErrorKind::AddrNotAvailable, "0.0.0.0"),
+            (&tcp, io::ErrorKind::PermissionDenied, "1024"),
+            (&unix, io::ErrorKind::NotFound, "directory"),
+            (&unix, io::ErrorKind::PermissionDenied, "user"),
+        ] {
+            let source = listener::Error::Bind { address: address.clone(), source: kind.into() };
+            let remedy = Error::Listen { source }.remedy().unwrap_or_default();
+            assert!(remedy.contains(word), "{address} {kind}: {remedy}");
+        }
+        assert!(directory_remedy(io::ErrorKind::StorageFull).contains("space"));
+        assert!(directory_remedy(io::ErrorKind::PermissionDenied).contains("user"));
+    }
+}

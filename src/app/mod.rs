@@ -6,6 +6,7 @@ mod error;
 mod front;
 mod parts;
 mod renewal;
+mod welcome;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,6 +59,9 @@ pub use self::parts::Authority;
 pub use self::parts::AuthorityState;
 pub use self::parts::Making;
 pub use self::parts::Parts;
+pub use self::welcome::Started;
+pub use self::welcome::shown_authority;
+pub use self::welcome::welcome;
 
 /// How long a readiness probe waits for a connection to the registry.
 const PROBE: Duration = Duration::from_secs(1);
@@ -65,12 +69,12 @@ const PROBE: Duration = Duration::from_secs(1);
 /// How many connections operators may have at once.
 const OPERATORS: usize = 256;
 
-/// Runs until it is told to stop.
+/// Runs until it is told to stop. `started` is told once every address is taken, before anything is served.
 ///
 /// # Errors
 ///
 /// If it could not start, or could not end cleanly.
-pub fn run(config: &Config, parts: Parts) -> Result<(), Error> {
+pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Result<(), Error> {
     // A second provider in one process is refused, and the first is the same one.
     certs::provider().as_ref().clone().install_default().ok();
     raise_descriptors();
@@ -87,7 +91,7 @@ pub fn run(config: &Config, parts: Parts) -> Result<(), Error> {
         .enable_all()
         .build()
         .map_err(|source| Error::Runtime { source })?;
-    let ended = runtime.block_on(Running::start(config, parts, outbox, metrics));
+    let ended = runtime.block_on(Running::start(config, parts, outbox, metrics, started));
     // Whatever still runs was given up: the drain waited for all that matters.
     runtime.shutdown_background();
     ended
@@ -130,6 +134,7 @@ impl Running {
         parts: Parts,
         outbox: Outbox,
         mut registry: Registry,
+        started: impl FnOnce(&Started),
     ) -> Result<(), Error> {
         let shutdown = Shutdown::new();
         let signals = shutdown.watch().map_err(|source| Error::Signals { source })?;
@@ -140,6 +145,8 @@ impl Running {
         let renewal = Renewal::new(config, &parts.identities, servers, &parts.clients);
         let (requests, deliveries, operators) = (Work::default(), Work::default(), Work::default());
         let name = registry_name(config, &bound);
+        let address = registry_address(&bound);
+        started(&Started { registry: name.clone(), address });
         let proxied = proxy::Metrics::default();
         proxied.register(&mut registry);
         let delivered = delivery::Metrics::default();
@@ -347,13 +354,21 @@ fn asked_for(listener: &config::Listener) -> bool {
 /// The registry's name; with the port the system chose, where it was asked to choose one.
 fn registry_name(config: &Config, bound: &[Bound<'_>]) -> String {
     let name = &config.registry.name.value;
-    let port = bound.iter().filter(|b| b.config.serves.contains(&Serve::Registry)).find_map(|b| {
-        match b.listener.address() {
-            listener::Address::Tcp(address) => Some(address.port()),
-            listener::Address::Unix(_) => None,
-        }
+    let mut addresses = registry_listeners(bound).map(|listener| listener.address());
+    let port = addresses.find_map(|address| match address {
+        listener::Address::Tcp(address) => Some(address.port()),
+        listener::Address::Unix(_) => None,
     });
     port.map_or_else(|| name.clone(), |port| name.bound(port)).to_string()
+}
+
+fn registry_address(bound: &[Bound<'_>]) -> Option<listener::Address> {
+    registry_listeners(bound).next().map(|listener| listener.address().clone())
+}
+
+fn registry_listeners<'a>(bound: &'a [Bound<'_>]) -> impl Iterator<Item = &'a Listener> {
+    let serving = bound.iter().filter(|bound| bound.config.serves.contains(&Serve::Registry));
+    serving.map(|bound| &bound.listener)
 }
 
 fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use crate::delivery::Dialect;
 use crate::delivery::Signer;
 use crate::delivery::preset::Preset;
 use crate::delivery::sign::Scheme;
+
+use super::error::directory_remedy;
 
 /// What the configuration names, loaded: everything that can be wrong before a socket is opened.
 #[derive(Debug)]
@@ -171,7 +174,8 @@ impl Loader<'_> {
         let name = &identity.name.value;
         let loaded = match &identity.origin {
             IdentityOrigin::Files { certificate, key } => {
-                Identity::load(name, certificate, key, self.now).map_err(|e| (certificate, e))
+                Identity::load(name, certificate, key, self.now)
+                    .map_err(|error| (if concerns(&error, key) { key } else { certificate }, error))
             }
             IdentityOrigin::LocalCa { names, directory } => {
                 if !self.authorities.contains_key(&directory.value) {
@@ -308,11 +312,50 @@ impl Loader<'_> {
     }
 
     fn wrong_file(&mut self, at: &Located<PathBuf>, error: &certs::Error) {
-        self.wrong(&at.place, chain(error), "put a file there that can be used, or name another");
+        self.wrong(&at.place, chain(error), remedy(error));
     }
 
     fn wrong(&mut self, at: &config::Place, message: impl Into<String>, remedy: &str) {
         self.problems.add(Problem::new(at.clone(), message, remedy));
+    }
+}
+
+/// Whether an error is about the key of a pair, rather than about its certificate.
+fn concerns(error: &certs::Error, key: &Path) -> bool {
+    use certs::Error;
+    match error {
+        Error::NotMatching { .. } | Error::NoKey { .. } | Error::UnsupportedKey { .. } => true,
+        Error::Missing { path }
+        | Error::Read { path, .. }
+        | Error::TooLarge { path, .. }
+        | Error::KeyMode { path, .. }
+        | Error::Pem { path, .. } => path == key,
+        _ => false,
+    }
+}
+
+/// What would be right; some of these errors say it in their own words, and then only the way out is left.
+fn remedy(error: &certs::Error) -> &'static str {
+    use certs::Error;
+    match error {
+        Error::Missing { .. } => "put the file there, or correct the path",
+        Error::Read { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            "let the user we run as read it"
+        }
+        Error::Write { source, .. } => directory_remedy(source.kind()),
+        Error::NotMatching { .. } => {
+            "name the key that the certificate was made with: for a pair, `openssl x509 -noout -pubkey -in …` \
+             and `openssl pkey -pubout -in …` print the same"
+        }
+        Error::Expired { .. } => "have it renewed by whoever issued it",
+        Error::KeyMode { .. } | Error::DirectoryMode { .. } => {
+            "do that, and make the key anew if somebody may have seen it"
+        }
+        Error::OutsideConstraints { .. }
+        | Error::CaExpired { .. }
+        | Error::CaNotACa { .. }
+        | Error::CaKey { .. } => "do that, with the same `--config` or options as here",
+        _ => "put a file there that can be used, or name another",
     }
 }
 

@@ -120,7 +120,8 @@ fn install(ca: &str, directory: &str) -> String {
 }
 
 /// One word for a POSIX shell.
-fn quote(text: &str) -> String {
+#[must_use]
+pub fn quote(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-:@%+=,".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
         text.to_owned()

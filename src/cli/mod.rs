@@ -175,6 +175,15 @@ impl Failure {
     fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
         Self::new(exit, format!("pushbell: {}", chain(error)))
     }
+
+    /// With what would be right, in the form that problems of the configuration have.
+    fn with_help(mut self, help: Option<String>) -> Self {
+        if let Some(help) = help {
+            self.message.push_str("\n  = help: ");
+            self.message.push_str(&help);
+        }
+        self
+    }
 }
 
 impl From<config::Problems> for Failure {

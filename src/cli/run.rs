@@ -2,11 +2,15 @@ use std::env;
 use std::fs;
 
 use clap::Args;
+use tracing::info;
 
 use crate::app;
+use crate::app::Authority;
 use crate::app::AuthorityState;
 use crate::app::Making;
 use crate::app::Parts;
+use crate::app::Started;
+use crate::certs::trust::quote;
 use crate::config;
 use crate::config::Config;
 use crate::config::Environment;
@@ -19,7 +23,7 @@ use super::Failure;
 use super::Overrides;
 use super::Source;
 use super::paint;
-use super::print;
+use super::say;
 
 /// Run the sidecar
 ///
@@ -36,14 +40,61 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
-    let config = load(&arguments.source)?;
-    start_telemetry(&config)?;
+    let source = &arguments.source;
+    let config = load(source)?;
+    let format = start_telemetry(&config)?;
     let parts = Parts::load(&config, Making::Allowed)?;
-    let news = parts.authorities.values().any(|ca| ca.state == AuthorityState::Made);
-    if news || arguments.source.config.is_none() {
-        print(app::trust(&config, &parts).as_bytes())?;
+    let authority = app::shown_authority(&config, &parts).cloned();
+    let started = |started: &Started| {
+        if let Some(authority) = &authority {
+            announce(authority, started, &trust_command(source, &config, started), format);
+        }
+    };
+    app::run(&config, parts, started).map_err(|error| {
+        let failure = Failure::of(Exit::Failed, &error);
+        failure.with_help(error.remedy())
+    })
+}
+
+/// Tells whoever starts us how clients come to trust what we show them: in full when the CA is new, in a
+/// line when it is not, and as a line of the log where programs read it.
+fn announce(authority: &Authority, started: &Started, command: &str, format: telemetry::Format) {
+    let ca = &authority.certificate;
+    let new = authority.state == AuthorityState::Made;
+    match format {
+        telemetry::Format::Text if new => say(&app::welcome(started, ca, command)),
+        telemetry::Format::Text => {
+            say(&format!("Clients have to trust the CA in {}: {command}", ca.display()));
+        }
+        telemetry::Format::Json => info!(
+            registry = started.registry,
+            ca = %ca.display(),
+            new,
+            command,
+            "Clients have to trust this CA; the command says how they come to"
+        ),
     }
-    app::run(&config, parts).map_err(|error| Failure::of(Exit::Failed, &error))
+}
+
+/// The command that prints how clients come to trust us, for what is running now.
+fn trust_command(source: &Source, config: &Config, started: &Started) -> String {
+    let mut words = vec!["pushbell certs trust".to_owned()];
+    let mut option = |name: &str, value: String| words.push(format!("{name} {}", quote(&value)));
+    if let Some(file) = &source.config {
+        option("--config", file.display().to_string());
+    }
+    let overrides = &source.overrides;
+    if overrides.registry_name.is_some() {
+        option("--registry-name", started.registry.clone());
+    }
+    if let (Some(_), Some(address)) = (&overrides.listen, &started.address) {
+        option("--listen", address.to_string());
+    }
+    // Whoever types it does not have the environment that a service manager made for us.
+    if overrides.state_directory.is_some() || env::var_os("STATE_DIRECTORY").is_some() {
+        option("--state-directory", config.state_directory.display().to_string());
+    }
+    words.join(" ")
 }
 
 /// The configuration from the file, if there is one, and the command line.
@@ -56,7 +107,7 @@ pub(super) fn load(source: &Source) -> Result<Config, Problems> {
     }
 }
 
-fn start_telemetry(config: &Config) -> Result<(), Failure> {
+fn start_telemetry(config: &Config) -> Result<telemetry::Format, Failure> {
     let format = match config.log.format {
         Some(config::Format::Text) => telemetry::Format::Text,
         Some(config::Format::Json) => telemetry::Format::Json,
@@ -67,9 +118,18 @@ fn start_telemetry(config: &Config) -> Result<(), Failure> {
         config::Paint::Plain => Colour::Never,
     };
     // An operator who needs more than a level for a while says it in the environment.
-    let level = env::var("PUSHBELL_LOG").unwrap_or_else(|_| config.log.level.as_str().to_owned());
+    let level = env::var("PUSHBELL_LOG").unwrap_or_else(|_| directives(config.log.level));
     telemetry::start(&telemetry::Config { level, format, colour })
-        .map_err(|error| Failure::of(Exit::Usage, &error))
+        .map_err(|error| Failure::of(Exit::Usage, &error))?;
+    Ok(format)
+}
+
+/// A level is ours: at `debug`, the libraries below us would write a line for each frame of HTTP/2.
+fn directives(level: config::Level) -> String {
+    match level {
+        config::Level::Debug | config::Level::Trace => format!("info,pushbell={}", level.as_str()),
+        _ => level.as_str().to_owned(),
+    }
 }
 
 /// The only place that reads the environment.

@@ -1,13 +1,11 @@
 //! Certificates by name.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::path::PathBuf;
 
 use crate::config::Identity;
 use crate::config::IdentityOrigin;
 use crate::config::error::Located;
-use crate::config::error::Place;
 use crate::config::file;
 use crate::config::host::Name;
 use crate::config::host::covered;
@@ -34,7 +32,7 @@ impl Checker<'_> {
     pub(super) fn identities(
         &mut self,
         written: Option<Named<Located<file::Identity>>>,
-        state: Option<&PathBuf>,
+        state: Option<&Located<PathBuf>>,
     ) -> Vec<Identity> {
         let written = written.map(|named| named.0).unwrap_or_default();
         written.into_iter().filter_map(|(name, value)| self.identity(name, value, state)).collect()
@@ -44,7 +42,7 @@ impl Checker<'_> {
         &mut self,
         name: Located<String>,
         written: Located<file::Identity>,
-        state: Option<&PathBuf>,
+        state: Option<&Located<PathBuf>>,
     ) -> Option<Identity> {
         if !is_name(&name) {
             let message = format!("{} is no name for an identity", quoted(&name));
@@ -75,7 +73,7 @@ impl Checker<'_> {
         &mut self,
         name: Located<String>,
         written: Located<file::LocalCa>,
-        state: Option<&PathBuf>,
+        state: Option<&Located<PathBuf>>,
     ) -> Option<Identity> {
         if name.value == "ca" {
             let message =
@@ -120,7 +118,7 @@ impl Checker<'_> {
         mut identities: Vec<Identity>,
         drafts: &[Draft],
         name: &Option<Located<Name>>,
-        state: Option<&PathBuf>,
+        state: Option<&Located<PathBuf>>,
     ) -> Vec<Identity> {
         let Some(draft) = drafts.iter().find(|draft| draft.is_default && draft.serves_registry())
         else {
@@ -149,6 +147,7 @@ impl Checker<'_> {
     }
 }
 
-fn default_directory(state: &Path) -> Located<PathBuf> {
-    Located::new(state.join("certs"), Place::of("local_ca.directory"))
+/// Beside the rest of the state, and as wrong or right as that is.
+fn default_directory(state: &Located<PathBuf>) -> Located<PathBuf> {
+    Located::new(state.value.join("certs"), state.place.clone())
 }

@@ -59,12 +59,12 @@ pub(super) fn check(
 ) -> Result<Config, Problems> {
     let mut checker = Checker { origin, overrides, environment, problems };
     let state_directory = checker.state_directory(file.state);
-    let identities = checker.identities(file.identities, state_directory.as_deref());
+    let identities = checker.identities(file.identities, state_directory.as_ref());
     let drafts = checker.listeners(file.listeners);
     let registry = file.registry.map(|registry| registry.value).unwrap_or_default();
     let name = checker.registry_name(registry.name.clone(), &drafts);
     let mut identities =
-        checker.default_identity(identities, &drafts, &name, state_directory.as_deref());
+        checker.default_identity(identities, &drafts, &name, state_directory.as_ref());
     let listeners = checker.identified(drafts, &mut identities, name.as_ref());
     let registry = checker.registry(registry, name, &identities);
     let endpoints = checker.endpoints(file.endpoints, &identities);
