@@ -13,6 +13,8 @@ use super::run;
 ///
 /// Opens no socket and writes nothing. Exits with 64 and every problem at once, each with file, line, column, key, and what would be right.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pushbell check --config pushbell.yaml\n  \
+                        pushbell check --upstream http://127.0.0.1:5000 --webhook https://build.example.com/hook")]
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,

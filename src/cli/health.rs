@@ -29,6 +29,8 @@ use super::run;
 /// Exits with 0 if a push would pass (with --live: if the process runs), else with 1. Prints what is
 /// weaker than it should be.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pushbell health\n  \
+                        pushbell health --live --admin 127.0.0.1:9443 --timeout 2")]
 pub(super) struct Arguments {
     /// Only ask whether the process runs
     #[arg(long)]
@@ -43,8 +45,12 @@ pub(super) struct Arguments {
 /// An answer is a line; more than this is not ours.
 const LIMIT: usize = 64 << 10;
 
+/// What to do where nobody answers.
+const REMEDY: &str =
+    "start Pushbell, or say where its admin listener is with `--admin` or `--config`";
+
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
-    let config = run::load(&arguments.source)?;
+    let config = run::load_anywhere(&arguments.source)?;
     let admin = config.listeners.iter().find(|listener| listener.serves.contains(&Serve::Admin));
     let Some(admin) = admin else {
         let message = "pushbell: no listener serves `admin`; add one with `serve: [admin]`";
@@ -71,7 +77,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let asked = runtime.block_on(async { timeout(limit, ask(address, &path)).await });
     let (status, answer) = asked
         .map_err(|_| failed(format!("no answer in {} s", limit.as_secs())))?
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(error.to_string()).with_help(Some(REMEDY.to_owned())))?;
     print(&answer)?;
     if status == StatusCode::OK { Ok(()) } else { Err(failed(format!("it answered {status}"))) }
 }

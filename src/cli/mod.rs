@@ -21,6 +21,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::CommandFactory as _;
+use clap::FromArgMatches as _;
 use clap::Parser;
 use clap::Subcommand;
 
@@ -135,17 +137,66 @@ struct Overrides {
     log_format: Option<String>,
 }
 
+/// Options of `run` that change nothing about a certificate. Commands about certificates take them, so that
+/// one command line serves for all, but do not explain them.
+const NOT_ABOUT_CERTIFICATES: [&str; 8] = [
+    "upstream",
+    "webhooks",
+    "webhook_insecure_http",
+    "webhook_secret_file",
+    "webhook_ca",
+    "admin",
+    "log_level",
+    "log_format",
+];
+
+/// The same for `health`, which needs to know where admin is.
+const NOT_ABOUT_HEALTH: [&str; 10] = [
+    "upstream",
+    "webhooks",
+    "webhook_insecure_http",
+    "webhook_secret_file",
+    "webhook_ca",
+    "registry_name",
+    "listen",
+    "state_directory",
+    "log_level",
+    "log_format",
+];
+
+/// The grammar of the command line; each command explains the options that matter to it.
+fn command_line() -> clap::Command {
+    fn without(command: clap::Command, hidden: &[&str]) -> clap::Command {
+        command.mut_args(|option| {
+            let hide = hidden.contains(&option.get_id().as_str());
+            if hide { option.hide(true) } else { option }
+        })
+    }
+    Arguments::command()
+        .mut_subcommand("health", |health| without(health, &NOT_ABOUT_HEALTH))
+        .mut_subcommand("certs", |certs| {
+            certs.mut_subcommands(|verb| without(verb, &NOT_ABOUT_CERTIFICATES))
+        })
+}
+
 /// Reads the command line, does what it says, and tells how it went.
 pub fn main<I>(arguments: I) -> Exit
 where
     I: IntoIterator<Item = OsString>,
 {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let matches = command_line().try_get_matches_from(arguments);
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are errors to clap, and the only good ones.
+        // Help and version are errors to clap, and the only good ones.
+        Err(error) if error.use_stderr() => {
             error.print().ok();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            return Exit::Usage;
+        }
+        Err(error) => {
+            return match error.print() {
+                Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Exit::Failed,
+                _ => Exit::Ok,
+            };
         }
     };
     let done = match arguments.command {

@@ -64,7 +64,7 @@ fn announce(authority: &Authority, started: &Started, command: &str, format: tel
     match format {
         telemetry::Format::Text if new => say(&app::welcome(started, ca, command)),
         telemetry::Format::Text => {
-            say(&format!("Clients have to trust the CA in {}: {command}", ca.display()));
+            say(&format!("Clients have to trust the CA in {}; how: {command}", ca.display()));
         }
         telemetry::Format::Json => info!(
             registry = started.registry,
@@ -105,6 +105,15 @@ pub(super) fn load(source: &Source) -> Result<Config, Problems> {
         Some(file) => Config::load(file, &overrides, &environment),
         None => Config::without_file(&overrides, &environment),
     }
+}
+
+/// The same for commands that have no business with the registry, so that nobody has to say where it is.
+pub(super) fn load_anywhere(source: &Source) -> Result<Config, Problems> {
+    let mut source = source.clone();
+    if source.config.is_none() && source.overrides.upstream.is_none() {
+        source.overrides.upstream = Some("http://127.0.0.1:5000".to_owned());
+    }
+    load(&source)
 }
 
 fn start_telemetry(config: &Config) -> Result<telemetry::Format, Failure> {

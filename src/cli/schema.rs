@@ -9,6 +9,8 @@ use super::print;
 
 /// Print a JSON Schema: of the configuration file, or of the native event
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  pushbell schema config >pushbell.schema.json\n  \
+                        pushbell schema event >event.schema.json")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     of: Of,

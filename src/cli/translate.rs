@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
 use time::OffsetDateTime;
 
 use crate::delivery::dialect::Dialect;
@@ -24,14 +26,15 @@ use super::say;
 /// sent, nothing is kept.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  pushbell translate --from docker-hub --to distribution push.json"
+    after_help = "Examples:\n  pushbell translate --from docker-hub --to distribution push.json\n  \
+                  pushbell translate --from distribution --to native --verbose <envelope.json"
 )]
 pub(super) struct Arguments {
     /// What the notification is
-    #[arg(long, value_name = "KIND", value_parser = kind)]
+    #[arg(long, value_name = "KIND", value_parser = kinds())]
     from: Kind,
     /// What the build service reads
-    #[arg(long, value_name = "DIALECT", value_parser = dialect)]
+    #[arg(long, value_name = "DIALECT", value_parser = dialects())]
     to: Dialect,
     /// Take the registry's name from this configuration, not from the notification
     #[arg(long, short, value_name = "FILE")]
@@ -101,12 +104,12 @@ fn body(arguments: &Arguments, event: &Event) -> Result<Vec<u8>, String> {
     Ok(payload.body)
 }
 
-fn kind(word: &str) -> Result<Kind, String> {
-    let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.as_str()).collect();
-    Kind::of(word).ok_or_else(|| format!("the kinds known are {}", known.join(", ")))
+fn kinds() -> impl TypedValueParser<Value = Kind> {
+    PossibleValuesParser::new(Kind::ALL.map(|kind| kind.as_str()))
+        .try_map(|word| Kind::of(&word).ok_or("no such kind"))
 }
 
-fn dialect(word: &str) -> Result<Dialect, String> {
-    let known: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.as_str()).collect();
-    Dialect::of(word).ok_or_else(|| format!("the dialects known are {}", known.join(", ")))
+fn dialects() -> impl TypedValueParser<Value = Dialect> {
+    PossibleValuesParser::new(Dialect::ALL.map(|dialect| dialect.as_str()))
+        .try_map(|word| Dialect::of(&word).ok_or("no such dialect"))
 }

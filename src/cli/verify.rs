@@ -2,6 +2,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use clap::builder::TypedValueParser;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -29,7 +31,7 @@ use super::read_input;
 )]
 pub(super) struct Arguments {
     /// How it is signed
-    #[arg(long, value_name = "SCHEME", default_value = "standard-webhooks", value_parser = scheme)]
+    #[arg(long, value_name = "SCHEME", default_value = "standard-webhooks", value_parser = schemes())]
     scheme: Scheme,
     /// A file with the secret
     #[arg(long, value_name = "FILE")]
@@ -70,8 +72,9 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     }
 }
 
-fn scheme(word: &str) -> Result<Scheme, String> {
-    Scheme::of(word).ok_or_else(|| "the scheme known is standard-webhooks".to_owned())
+fn schemes() -> impl TypedValueParser<Value = Scheme> {
+    PossibleValuesParser::new(Scheme::ALL.map(|scheme| scheme.as_str()))
+        .try_map(|word| Scheme::of(&word).ok_or("no such scheme"))
 }
 
 fn header(line: &str) -> Result<(HeaderName, HeaderValue), String> {
