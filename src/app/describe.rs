@@ -58,10 +58,12 @@ fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {
                     Some(AuthorityState::Existing) => "is",
                     _ => "would be made",
                 };
-                let directory = directory.display();
+                let anew = parts.unusable.get(name).map(|why| format!(" anew ({why})"));
                 format!(
-                    "{name} for {} would be made; its CA {ca} in {directory}",
-                    list_names(names)
+                    "{name} for {} would be made{}; its CA {ca} in {}",
+                    list_names(names),
+                    anew.unwrap_or_default(),
+                    directory.display()
                 )
             }
             IdentityOrigin::Files { .. } => format!("{name} is not loaded"),

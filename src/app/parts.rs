@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use crate::certs::Identity;
 use crate::certs::LocalCa;
 use crate::certs::Opened;
 use crate::certs::Trust;
+use crate::certs::show::Row;
 use crate::config;
 use crate::config::Config;
 use crate::config::DialectName;
@@ -41,6 +43,8 @@ use super::error::directory_remedy;
 pub struct Parts {
     /// Identities by their name. One of a local CA is missing while it has not been made yet.
     pub identities: BTreeMap<String, Identity>,
+    /// Why one that a local CA issued is not among them, though its file is there: it is made anew.
+    pub unusable: BTreeMap<String, String>,
     /// The local CAs by their directory.
     pub authorities: BTreeMap<PathBuf, Authority>,
     /// Identities that are shown to servers, exchangeable under their connections.
@@ -58,6 +62,8 @@ pub struct Authority {
     pub certificate: PathBuf,
     /// How it came to be there.
     pub state: AuthorityState,
+    /// What is to be shown of it, once it is there.
+    pub row: Option<Row>,
 }
 
 /// How a local CA came to be there.
@@ -102,6 +108,7 @@ impl Parts {
             now: OffsetDateTime::now_utc(),
             problems: Problems::default(),
             identities: BTreeMap::new(),
+            unusable: BTreeMap::new(),
             clients: BTreeMap::new(),
             authorities: BTreeMap::new(),
             system: None,
@@ -112,11 +119,16 @@ impl Parts {
         }
         let upstream = loader.upstream();
         let endpoints = config.endpoints.iter().filter_map(|e| loader.endpoint(e)).collect();
-        let Loader { problems, identities, clients, authorities, .. } = loader;
+        let Loader { problems, identities, unusable, clients, authorities, .. } = loader;
         match upstream {
-            Some(upstream) => {
-                problems.unless_any(Self { identities, authorities, clients, upstream, endpoints })
-            }
+            Some(upstream) => problems.unless_any(Self {
+                identities,
+                unusable,
+                authorities,
+                clients,
+                upstream,
+                endpoints,
+            }),
             None => Err(problems),
         }
     }
@@ -128,6 +140,7 @@ struct Loader<'a> {
     now: OffsetDateTime,
     problems: Problems,
     identities: BTreeMap<String, Identity>,
+    unusable: BTreeMap<String, String>,
     clients: BTreeMap<String, ClientIdentity>,
     authorities: BTreeMap<PathBuf, Authority>,
     /// The system's roots, read once.
@@ -145,9 +158,13 @@ impl Loader<'_> {
             }
         }
         for (path, (directory, names)) in wanted {
-            if making == Making::Forbidden && !path.join("ca.pem").exists() {
-                let certificate = path.join("ca.pem");
-                let authority = Authority { certificate, state: AuthorityState::Pending };
+            let certificate = path.join("ca.pem");
+            // Only what is certainly not there would be made; what we may not look at is a problem.
+            let absent = fs::symlink_metadata(&certificate)
+                .is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+            if making == Making::Forbidden && absent {
+                let state = AuthorityState::Pending;
+                let authority = Authority { certificate, state, row: None };
                 self.authorities.insert(path.to_owned(), authority);
                 continue;
             }
@@ -162,8 +179,9 @@ impl Loader<'_> {
                         Opened::Created => AuthorityState::Made,
                         Opened::Existing => AuthorityState::Existing,
                     };
-                    let certificate = ca.certificate_path();
-                    self.authorities.insert(path.to_owned(), Authority { certificate, state });
+                    let used_by = vec![format!("clients, as {}", certificate.display())];
+                    let row = Some(Row::of_ca(&ca, used_by));
+                    self.authorities.insert(path.to_owned(), Authority { certificate, state, row });
                 }
                 Err(error) => self.wrong_file(directory, &error),
             }
@@ -182,10 +200,7 @@ impl Loader<'_> {
                     return;
                 }
                 if making == Making::Forbidden {
-                    // What is there may be over or for other names: a start makes it anew.
-                    let file = |end| directory.join(format!("{name}.{end}"));
-                    let there = Identity::load(name, &file("pem"), &file("key"), self.now);
-                    self.identities.extend(there.ok().map(|there| (name.clone(), there)));
+                    self.look_at_leaf(name, names, directory);
                     return;
                 }
                 LocalCa::open_or_create(directory, names, self.now)
@@ -203,6 +218,30 @@ impl Loader<'_> {
                 self.identities.insert(name.clone(), identity);
             }
             Err((at, error)) => self.wrong_file(at, &error),
+        }
+    }
+
+    /// What a local CA issued, as it is: it may be over or for other names, and a start makes it anew, if it
+    /// can.
+    fn look_at_leaf(&mut self, name: &str, names: &[String], directory: &Located<PathBuf>) {
+        let authority = self.authorities.get(&directory.value);
+        if authority.is_some_and(|authority| authority.state == AuthorityState::Existing) {
+            let may = LocalCa::open_or_create(directory, names, self.now)
+                .and_then(|(ca, _)| ca.permits(name, names));
+            if let Err(error) = may {
+                self.wrong_file(directory, &error);
+            }
+        }
+        let file = |end| directory.join(format!("{name}.{end}"));
+        match Identity::load(name, &file("pem"), &file("key"), self.now) {
+            Ok(there) => {
+                self.identities.insert(name.to_owned(), there);
+            }
+            Err(certs::Error::Missing { .. }) => {}
+            Err(error) if error.minting_cures() => {
+                self.unusable.insert(name.to_owned(), chain(&error));
+            }
+            Err(error) => self.wrong_file(directory, &error),
         }
     }
 

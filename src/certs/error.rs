@@ -251,7 +251,8 @@ impl Error {
     /// Whether a new certificate in the place of this one is the cure. Only where nothing but our own
     /// half-written or outlived file is in the way; a key that others can read is the operator's to
     /// judge.
-    pub(super) fn minting_cures(&self) -> bool {
+    #[must_use]
+    pub fn minting_cures(&self) -> bool {
         matches!(
             self,
             Self::Missing { .. }

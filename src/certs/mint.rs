@@ -258,6 +258,15 @@ impl LocalCa {
         Identity::load(identity, &file("pem"), &file("key"), now)
     }
 
+    /// Whether a certificate of `identity` for `names` could be made.
+    ///
+    /// # Errors
+    ///
+    /// If the identity's name is no file name, or the CA may not issue for one of the names.
+    pub fn permits(&self, identity: &str, names: &[String]) -> Result<(), Error> {
+        self.check(identity, names).map(drop)
+    }
+
     fn check(&self, identity: &str, names: &[String]) -> Result<Vec<Name>, Error> {
         let usable = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if identity.is_empty()

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -25,6 +25,8 @@ use super::say;
 /// Make, show and trust certificates
 #[derive(Debug, Args)]
 #[command(arg_required_else_help = true)]
+#[command(after_help = "Examples:\n  pushbell certs show --config pushbell.yaml\n  \
+                        pushbell certs trust --state-directory /var/lib/pushbell")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,21 +38,29 @@ enum Command {
     ///
     /// Each identity of the configuration that says `local_ca` gets a certificate; without a configuration
     /// one named `registry` is made for localhost. `run` does the same at its start.
-    Init(Init),
+    #[command(after_help = "Examples:\n  pushbell certs init --config pushbell.yaml\n  \
+                            pushbell certs init --registry-name registry.example.com --directory certs")]
+    Init(Place),
     /// Make the certificates of local CAs anew
     ///
     /// A running Pushbell shows them within the hour, and renews them by itself when two thirds of their life
     /// are over.
+    #[command(after_help = "Examples:\n  pushbell certs renew --config pushbell.yaml\n  \
+                            pushbell certs renew --ca --config pushbell.yaml")]
     Renew(Renew),
     /// Show what expires when: name, names covered, issuer, expiry, days left, where used
-    Show(Source),
+    #[command(after_help = "Example:\n  pushbell certs show --config pushbell.yaml")]
+    Show(Place),
     /// Print the commands by which docker, podman, containerd and others come to trust the local CA
-    Trust(Source),
+    #[command(after_help = "Examples:\n  pushbell certs trust\n  \
+                            pushbell certs trust --config pushbell.yaml")]
+    Trust(Place),
 }
 
 #[derive(Debug, Args)]
-struct Init {
-    /// Where the CA and its certificates go, in the place of what the configuration says
+struct Place {
+    /// Where the CA and its certificates are, in the place of what the configuration says
+    /// [default: `certs` in the state directory]
     #[arg(long, value_name = "DIRECTORY")]
     directory: Option<PathBuf>,
     #[command(flatten)]
@@ -63,39 +73,37 @@ struct Renew {
     #[arg(long)]
     ca: bool,
     #[command(flatten)]
-    source: Source,
+    place: Place,
 }
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
-        Command::Init(init) => make(&init.source, init.directory.as_deref(), Making::Allowed),
+        Command::Init(place) => make(place, Making::Allowed),
         Command::Renew(renew) => {
             let making = if renew.ca { Making::Authorities } else { Making::Leaves };
-            make(&renew.source, None, making)
+            make(&renew.place, making)
         }
-        Command::Show(source) => list(source),
-        Command::Trust(source) => trust(source),
+        Command::Show(place) => list(place),
+        Command::Trust(place) => trust(place),
     }
 }
 
-/// The configuration; to make and show certificates nobody has to say where the registry is.
-fn load(source: &Source) -> Result<Config, Failure> {
-    let mut source = source.clone();
-    if source.config.is_none() && source.overrides.upstream.is_none() {
-        source.overrides.upstream = Some("http://127.0.0.1:5000".to_owned());
-    }
-    Ok(run::load(&source)?)
-}
-
-fn make(source: &Source, directory: Option<&Path>, making: Making) -> Result<(), Failure> {
-    let mut config = load(source)?;
-    if let Some(wanted) = directory {
+/// The configuration, with every local CA where the command line says.
+fn load(place: &Place) -> Result<Config, Failure> {
+    let mut config = run::load_anywhere(&place.source)?;
+    if let Some(wanted) = &place.directory {
+        let wanted = path::absolute(wanted).unwrap_or_else(|_| wanted.clone());
         for identity in &mut config.identities {
             if let IdentityOrigin::LocalCa { directory, .. } = &mut identity.origin {
-                directory.value = wanted.to_owned();
+                directory.value.clone_from(&wanted);
             }
         }
     }
+    Ok(config)
+}
+
+fn make(place: &Place, making: Making) -> Result<(), Failure> {
+    let config = load(place)?;
     let parts = Parts::load(&config, making)?;
     if parts.authorities.is_empty() {
         let message = "pushbell: no identity of the configuration says `local_ca`; nothing to make";
@@ -111,19 +119,24 @@ fn make(source: &Source, directory: Option<&Path>, making: Making) -> Result<(),
     print(table(&config, &parts).as_bytes())
 }
 
-fn list(source: &Source) -> Result<(), Failure> {
-    let config = load(source)?;
+fn list(place: &Place) -> Result<(), Failure> {
+    let config = load(place)?;
     let parts = Parts::load(&config, Making::Forbidden)?;
     print(table(&config, &parts).as_bytes())
 }
 
-fn trust(source: &Source) -> Result<(), Failure> {
-    let config = load(source)?;
+fn trust(place: &Place) -> Result<(), Failure> {
+    let config = load(place)?;
     let parts = Parts::load(&config, Making::Forbidden)?;
     if parts.authorities.values().any(|ca| ca.state == AuthorityState::Pending) {
         say(
             "The CA has not been made yet; `pushbell certs init` or the first `pushbell run` does that.",
         );
+    }
+    if config.registry.name.value.port() == Some(0) {
+        let message = "pushbell: the system chooses the port anew at each start: name the one it chose with \
+                       `--listen`, as `pushbell run` says it";
+        return Err(Failure::new(Exit::Usage, message));
     }
     let text = app::trust(&config, &parts);
     if text.is_empty() {
@@ -143,7 +156,10 @@ fn table(config: &Config, parts: &Parts) -> String {
     for identity in &config.identities {
         let name = identity.name.value.as_str();
         let Some(loaded) = parts.identities.get(name) else {
-            say(&format!("{name} has not been made yet; `pushbell certs init` does that"));
+            say(&match parts.unusable.get(name) {
+                Some(why) => format!("{name}: {why}; `pushbell certs init` makes it anew"),
+                None => format!("{name} has not been made yet; `pushbell certs init` does that"),
+            });
             continue;
         };
         let listeners = config.listeners.iter().filter(|l| is(&l.identity, name));
@@ -156,5 +172,6 @@ fn table(config: &Config, parts: &Parts) -> String {
         }
         rows.push(Row::of(loaded, used));
     }
+    rows.extend(parts.authorities.values().filter_map(|authority| authority.row.clone()));
     show::table(&rows, OffsetDateTime::now_utc())
 }
