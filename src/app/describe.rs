@@ -11,6 +11,7 @@ use crate::config::Address;
 use crate::config::Config;
 use crate::config::IdentityOrigin;
 use crate::config::Serve;
+use crate::delivery;
 
 use super::AuthorityState;
 use super::Parts;
@@ -38,12 +39,15 @@ pub fn describe(config: &Config, parts: &Parts) -> String {
         line("identity", describe_identity(identity, parts));
     }
     for (endpoint, loaded) in config.endpoints.iter().zip(&parts.endpoints) {
-        line("endpoint", describe_endpoint(endpoint, loaded.dialect.as_str()));
+        line("endpoint", describe_endpoint(endpoint, loaded));
     }
     if config.endpoints.is_empty() {
         line("endpoint", "none: events are kept, and nobody is told".to_owned());
     }
     line("state", config.state_directory.display().to_string());
+    for mistaken in unnamed(config, parts) {
+        line("warning", mistaken);
+    }
     text.push_str("The configuration is good.\n");
     text
 }
@@ -78,8 +82,34 @@ fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {
     )
 }
 
-fn describe_endpoint(endpoint: &config::Endpoint, dialect: &str) -> String {
-    let mut words = format!("{} at {}, dialect {dialect}", endpoint.name.value, endpoint.url.value);
+/// Certificates that clients refuse, because they type a name that is not in them. No mistake for certain:
+/// something in front of us may show another one.
+pub(super) fn unnamed(config: &Config, parts: &Parts) -> Vec<String> {
+    let host = config.registry.name.value.host();
+    let mut warnings = Vec::new();
+    for listener in config.listeners.iter().filter(|l| l.serves.contains(&Serve::Registry)) {
+        let identity = listener.identity.as_ref().and_then(|i| parts.identities.get(&i.value));
+        if let Some(identity) = identity.filter(|identity| !identity.covers(host)) {
+            warnings.push(format!(
+                "clients that type {host} refuse the identity {} at {}: it is for {}",
+                identity.name(),
+                listener.address.value,
+                list_names(identity.names()),
+            ));
+        }
+    }
+    warnings
+}
+
+fn describe_endpoint(endpoint: &config::Endpoint, loaded: &delivery::Endpoint) -> String {
+    // A path that a preset adds is in its documentation, one that the operator wrote can be a secret.
+    let bare = matches!(endpoint.url.value.uri().path(), "" | "/");
+    let url = match endpoint.preset {
+        Some(_) if bare => loaded.url.to_string(),
+        _ => endpoint.url.value.to_string(),
+    };
+    let dialect = loaded.dialect.as_str();
+    let mut words = format!("{} at {url}, dialect {dialect}", endpoint.name.value);
     match &endpoint.sign {
         Some(sign) => words.push_str(&format!(", signed by {}", sign.scheme.as_str())),
         None => words.push_str(", not signed"),

@@ -147,6 +147,9 @@ impl Running {
         let name = registry_name(config, &bound);
         let address = registry_address(&bound);
         started(&Started { registry: name.clone(), address });
+        for warning in describe::unnamed(config, &parts) {
+            warn!(reason = warning, "Clients will not trust what we show them");
+        }
         let proxied = proxy::Metrics::default();
         proxied.register(&mut registry);
         let delivered = delivery::Metrics::default();
