@@ -12,7 +12,7 @@ TEST_PACKAGES := $(DEMO_PACKAGES) buildah crun docker.io gzip openssl podman pyt
 BENCH_PACKAGES := $(DEMO_PACKAGES) nginx
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-long prepare lint bench
+.PHONY: help build demo doc test test-long prepare lint bench
 
 help:  ## says what there is
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 20
@@ -48,6 +48,10 @@ lint:  ## formatting, clippy, documentation, dependency policy
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	.ci/deny
+
+doc:  ## the tour of the source, rendered: target/doc/pushbell/index.html
+	@deploy/install.sh $(BUILD_PACKAGES)
+	$(CARGO) doc --locked --no-deps
 
 bench:  ## measured against nginx, side by side
 	@deploy/install.sh $(BENCH_PACKAGES)
