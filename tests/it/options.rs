@@ -1,6 +1,7 @@
 //! Every option, right and wrong.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -11,10 +12,12 @@ use crate::support::Pair;
 use crate::support::Pki;
 use crate::support::Receiver;
 use crate::support::Registry;
+use crate::support::SECRET;
 use crate::support::Sidecar;
 use crate::support::Stage;
 use crate::support::Workdir;
 use crate::support::command;
+use crate::support::until;
 
 #[test]
 fn check_says_what_would_happen() {
@@ -228,6 +231,7 @@ fn every_command_teaches_itself() {
         &["check", "--help"],
         &["certs", "--help"],
         &["certs", "init", "--help"],
+        &["certs", "renew", "--help"],
         &["certs", "show", "--help"],
         &["certs", "trust", "--help"],
         &["translate", "--help"],
@@ -239,7 +243,139 @@ fn every_command_teaches_itself() {
         assert_eq!(done.code, 0, "{words:?}: {done:?}");
         assert!(done.out.contains("Usage: pushbell"), "{words:?}: {done:?}");
         assert!(!done.out.contains('\u{1b}'), "no colour where there is no terminal");
+        assert!(done.out.contains("\n  pushbell "), "an example of {words:?}: {}", done.out);
     }
+    let translate = command(&work, &["translate", "--help"]).ok().out;
+    for word in ["docker-hub, artifactory-plugin]", "[possible values: native, distribution"] {
+        assert!(translate.contains(word), "{word} in {translate}");
+    }
+    let health = command(&work, &["health", "--help"]).ok().out;
+    assert!(health.contains("--admin") && !health.contains("--webhook"), "{health}");
     let version = command(&work, &["--version"]).ok();
     assert_eq!(version.out.trim(), concat!("pushbell ", env!("CARGO_PKG_VERSION")));
+}
+
+const ANYWHERE: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+
+#[test]
+fn a_first_start_says_how_clients_come_to_trust_the_port_that_was_bound() {
+    let work = Workdir::new();
+    let start = |format: &str| {
+        let flags = ["--upstream", "http://127.0.0.1:1", "--log-format", format];
+        Sidecar::starting(&work, &[&flags[..], &ANYWHERE].concat(), &[])
+    };
+    let listens = |sidecar: &Sidecar| {
+        until("the listener for admin", || sidecar.printed().contains("\"admin\"").then_some(()));
+        sidecar.printed()
+    };
+    let mut first = start("text");
+    let said = listens(&first);
+    let line = said.lines().find(|line| line.contains("/etc/docker/certs.d/localhost:"));
+    let (_, port) = line.expect("a line for docker").split_once("localhost:").unwrap();
+    let port = port.split('/').next().unwrap();
+    assert!(said.contains(&format!("address=127.0.0.1:{port}")), "the port {port} in {said}");
+    assert!(said.contains(first.ca().to_str().unwrap()), "where the CA is: {said}");
+    assert!(said.lines().count() < 16, "short enough to be read: {said}");
+    let told = said.lines().find_map(|line| line.trim().strip_prefix("pushbell certs trust "));
+    let words: Vec<_> = ["certs", "trust"].into_iter().chain(told.unwrap().split(' ')).collect();
+    let trust = command(&work, &words).ok().out;
+    assert!(trust.contains(&format!("certs.d/localhost:{port}/ca.crt")), "{trust}");
+    first.stop();
+
+    let mut second = start("text");
+    let said = listens(&second);
+    assert!(said.contains("pushbell certs trust ") && !said.contains("certs.d"), "{said}");
+    second.stop();
+    let mut third = start("json");
+    let said = listens(&third);
+    assert!(said.lines().all(|line| line.starts_with('{')), "programs read JSON alone: {said}");
+    third.wait_for_log("where the CA is", &[("ca", third.ca().to_str().unwrap())]);
+    third.stop();
+}
+
+#[test]
+fn an_address_that_is_taken_is_said_with_what_would_be_right_and_nothing_else() {
+    let work = Workdir::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let flags = ["run", "--upstream", "http://127.0.0.1:1", "--admin", "127.0.0.1:0"];
+    let done = command(&work, &[&flags[..], &["--listen", &address]].concat());
+    assert_eq!(done.code, 1, "{done:?}");
+    assert!(done.err.contains(&address) && done.err.contains("= help: "), "{done:?}");
+    assert!(done.out.is_empty() && !done.err.contains("certs.d"), "{done:?}");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_said_with_its_option() {
+    let work = Workdir::new();
+    let file = work.write("file", "in the way");
+    let flags = ["run", "--upstream", "http://127.0.0.1:1", "--state-directory"];
+    let done = command(&work, &[&flags[..], &[file.to_str().unwrap()], &ANYWHERE].concat());
+    assert_eq!(done.code, 64, "{done:?}");
+    assert!(done.err.contains("--> --state-directory"), "{done:?}");
+    assert!(done.err.contains("there is a file in the way"), "{done:?}");
+}
+
+#[test]
+fn at_debug_the_libraries_below_us_stay_quiet() {
+    let work = Workdir::new();
+    let flags = ["--upstream", "http://127.0.0.1:1", "--log-level", "debug"];
+    let sidecar = Sidecar::with_flags(&work, &[&flags[..], &ANYWHERE].concat(), &[]);
+    assert_eq!(Curl::through(&work, &sidecar).with(&["--http2"]).get("/v2/").status, 502);
+    sidecar.wait_for_log("the answer", &[("message", "Request answered"), ("status", "502")]);
+    for line in sidecar.log() {
+        assert!(line["target"].as_str().unwrap().starts_with("pushbell"), "{line}");
+    }
+}
+
+#[test]
+fn health_asks_without_being_told_where_the_registry_is() {
+    let work = Workdir::new();
+    let flags = ["--upstream", "http://127.0.0.1:1"];
+    let sidecar = Sidecar::with_flags(&work, &[&flags[..], &ANYWHERE].concat(), &[]);
+    let admin = sidecar.address("admin").to_string();
+    let done = command(&work, &["health", "--admin", &admin]).ok();
+    assert!(done.out.contains("upstream"), "what is degraded: {done:?}");
+    let nobody = command(&work, &["health", "--admin", "127.0.0.1:1"]);
+    assert_eq!(nobody.code, 1, "{nobody:?}");
+    assert!(nobody.err.contains("--admin"), "{nobody:?}");
+}
+
+#[test]
+fn check_shows_where_a_preset_posts_and_what_clients_will_refuse() {
+    let work = Workdir::new();
+    let pair = Pki::new(&work, "pki").server("own", &["other.example.com"]);
+    let yaml = format!(
+        "registry: {{ name: registry.example.com, upstream: \"http://127.0.0.1:1\" }}\n\
+         identities:\n  own: {{ files: {{ certificate: {}, key: {} }} }}\n\
+         listeners:\n  - {{ address: \"127.0.0.1:0\", serve: [registry], identity: own }}\n\
+         endpoints:\n  - {{ name: build, url: \"https://localhost:1\", preset: build-service-docker }}\n",
+        pair.certificate.display(),
+        pair.key.display(),
+    );
+    let file = work.write("pushbell.yaml", yaml);
+    let said = command(&work, &["check", "--config", file.to_str().unwrap()]).ok().out;
+    for word in [
+        "https://localhost:1/v1/docker/notification",
+        "warning   clients that type registry.example.com refuse",
+    ] {
+        assert!(said.contains(word), "{word} in {said}");
+    }
+}
+
+#[test]
+fn the_configuration_in_the_readme_is_good() {
+    let work = Workdir::new();
+    let readme = include_str!("../../README.md");
+    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let pki = Pki::new(&work, "pki");
+    let client = pki.server("client", &["client"]);
+    let yaml = yaml
+        .replace("client.pem", client.certificate.to_str().unwrap())
+        .replace("client.key", client.key.to_str().unwrap())
+        .replace("build-ca.pem", pki.ca().to_str().unwrap())
+        .replace("/run/secrets/build-service", "secret");
+    work.write_secret("secret", SECRET);
+    let file = work.write("pushbell.yaml", yaml);
+    command(&work, &["check", "--config", file.to_str().unwrap()]).ok();
 }

@@ -290,3 +290,28 @@ fn certs_init_makes_what_openssl_takes_and_show_and_trust_explain_it() {
         assert!(trust.contains(word), "{word} in {trust}");
     }
 }
+
+#[test]
+fn certificates_are_shown_for_what_they_are_wherever_they_are() {
+    let work = Workdir::new();
+    let certs = |words: &[&str]| {
+        command(&work, &[&["certs"], words, &["--directory", "elsewhere"]].concat())
+    };
+    certs(&["init"]).ok();
+    let shown = certs(&["show"]).ok().out;
+    for word in ["registry ", "ca ", "elsewhere/ca.pem"] {
+        assert!(shown.contains(word), "{word} in {shown}");
+    }
+    assert!(certs(&["trust"]).ok().out.contains("elsewhere/ca.pem"));
+
+    fs::write(work.join("elsewhere/registry.pem"), "noise").unwrap();
+    let damaged = certs(&["show"]).ok();
+    assert!(damaged.err.contains("elsewhere/registry.pem"), "{damaged:?}");
+    assert!(!damaged.err.contains("has not been made"), "{damaged:?}");
+    certs(&["init"]).ok();
+    assert!(certs(&["show"]).ok().out.contains("registry "), "made anew");
+
+    let beyond = certs(&["show", "--registry-name", "registry.example.com"]);
+    assert_eq!(beyond.code, 64, "{beyond:?}");
+    assert!(beyond.err.contains("certs renew --ca"), "{beyond:?}");
+}
