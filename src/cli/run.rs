@@ -33,7 +33,8 @@ use super::say;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     pushbell run --upstream http://127.0.0.1:5000 --webhook https://build.example.com/hook\n  \
-    pushbell run --config pushbell.yaml")]
+    pushbell run --config pushbell.yaml\n  \
+    PUSHBELL_LOG=pushbell::delivery=debug pushbell run --config pushbell.yaml")]
 pub(super) struct Arguments {
     #[command(flatten)]
     source: Source,
@@ -126,11 +127,33 @@ fn start_telemetry(config: &Config) -> Result<telemetry::Format, Failure> {
         config::Paint::Colour => Colour::Allowed,
         config::Paint::Plain => Colour::Never,
     };
-    // An operator who needs more than a level for a while says it in the environment.
-    let level = env::var("PUSHBELL_LOG").unwrap_or_else(|_| directives(config.log.level));
+    let written = env::var("PUSHBELL_LOG").unwrap_or_default();
+    let level = filter(config.log.level, written.trim()).ok_or_else(|| wrong_filter(&written))?;
     telemetry::start(&telemetry::Config { level, format, colour })
-        .map_err(|error| Failure::of(Exit::Usage, &error))?;
+        .map_err(|_| wrong_filter(&written))?;
     Ok(format)
+}
+
+/// What is logged. An operator who needs more than a level for a while, or another, says it in the
+/// environment: `debug`, or `pushbell::proxy=debug,pushbell::outbox=trace`.
+fn filter(level: config::Level, written: &str) -> Option<String> {
+    let word = |word: &str| config::Level::ALL.iter().copied().find(|level| level.as_str() == word);
+    if written.is_empty() {
+        return Some(directives(level));
+    }
+    if let Some(level) = word(written) {
+        return Some(directives(level));
+    }
+    // To the library a word without a level is a part of the program, and then nothing else is logged.
+    let clear = written.split(',').all(|one| one.contains('=') || word(one.trim()).is_some());
+    clear.then(|| format!("{},{written}", directives(level)))
+}
+
+fn wrong_filter(written: &str) -> Failure {
+    let written = telemetry::printable(written, 64);
+    let message = format!("pushbell: `{written}` in $PUSHBELL_LOG does not say what is logged");
+    let help = "write a level, `debug`, or levels of parts, `pushbell::proxy=debug,pushbell::outbox=trace`";
+    Failure::new(Exit::Usage, message).with_help(Some(help.to_owned()))
 }
 
 /// A level is ours: at `debug`, the libraries below us would write a line for each frame of HTTP/2.
@@ -166,6 +189,29 @@ impl Overrides {
             webhook_insecure_http: self.webhook_insecure_http,
             log_level: self.log_level.clone(),
             log_format: self.log_format.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Level;
+
+    use super::*;
+
+    #[test]
+    fn the_environment_says_what_is_logged_and_a_typing_mistake_does_not_silence_us() {
+        for (level, written, expected) in [
+            (Level::Info, "", Some("info")),
+            (Level::Debug, "", Some("info,pushbell=debug")),
+            (Level::Debug, "warn", Some("warn")),
+            (Level::Info, "debug", Some("info,pushbell=debug")),
+            (Level::Info, "pushbell::proxy=debug", Some("info,pushbell::proxy=debug")),
+            (Level::Info, "warn,pushbell::proxy=debug", Some("info,warn,pushbell::proxy=debug")),
+            (Level::Info, "loud", None),
+            (Level::Info, "info,loud", None),
+        ] {
+            assert_eq!(filter(level, written).as_deref(), expected, "{level:?} {written}");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::support::Asks;
 use crate::support::Curl;
@@ -17,6 +18,7 @@ use crate::support::Sidecar;
 use crate::support::Stage;
 use crate::support::Workdir;
 use crate::support::command;
+use crate::support::run;
 use crate::support::until;
 
 #[test]
@@ -326,6 +328,17 @@ fn at_debug_the_libraries_below_us_stay_quiet() {
     for line in sidecar.log() {
         assert!(line["target"].as_str().unwrap().starts_with("pushbell"), "{line}");
     }
+}
+
+#[test]
+fn a_mistake_in_the_environment_is_said_before_anything_is_begun() {
+    let work = Workdir::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pushbell"));
+    command.args(["run", "--upstream", "http://127.0.0.1:1", "--state-directory"]);
+    let done = run(command.arg(work.join("state")).env("PUSHBELL_LOG", "loud"));
+    assert_eq!(done.code, 64, "{done:?}");
+    assert!(done.err.contains("`loud` in $PUSHBELL_LOG"), "{done:?}");
+    assert!(!work.join("state").exists(), "nothing was begun");
 }
 
 #[test]
