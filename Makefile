@@ -9,7 +9,7 @@ REQUIREMENTS := tests/it/oracle/requirements.txt
 BUILD_PACKAGES := ca-certificates gcc libc6-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) curl docker-registry python3 skopeo
 TEST_PACKAGES := $(DEMO_PACKAGES) buildah crun docker.io gzip openssl podman python3-venv tar uidmap webhook
-BENCH_PACKAGES := $(DEMO_PACKAGES) nginx
+BENCH_PACKAGES := $(DEMO_PACKAGES) binutils haproxy nginx
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo doc test test-long prepare lint bench

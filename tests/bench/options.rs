@@ -1,3 +1,4 @@
+use anyhow::Context as _;
 use anyhow::Result;
 use anyhow::bail;
 
@@ -72,12 +73,12 @@ pub(crate) fn read(
         match argument.as_str() {
             "--bench" => {}
             "--quick" => quick = true,
-            "--rounds" => rounds = arguments.next(),
+            "--rounds" => rounds = Some(value_of(&argument, arguments.next())?),
             "--only" => {
                 if !std::mem::replace(&mut named, true) {
                     only.clear();
                 }
-                only.extend(arguments.next());
+                only.push(value_of(&argument, arguments.next())?);
             }
             other => bail!("unknown option `{other}`; `cargo bench -- --help` lists what there is"),
         }
@@ -94,6 +95,12 @@ pub(crate) fn read(
     }
     options.only = only;
     Ok(Command::Measure(options))
+}
+
+fn value_of(option: &str, value: Option<String>) -> Result<String> {
+    // Cargo puts its own word behind ours.
+    let value = value.filter(|value| !value.starts_with("--"));
+    value.with_context(|| format!("`{option}` wants a value; `cargo bench -- --help` says which"))
 }
 
 impl Options {
