@@ -170,3 +170,39 @@ async fn a_stored_event_that_cannot_be_read_holds_up_its_lane_only() {
     assert_eq!(sequences(&outbox.claim("a", now(), 1).await.unwrap()), [3]);
     outbox.close().await;
 }
+
+#[tokio::test]
+async fn a_row_with_nonsense_in_it_holds_up_its_lane_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    for tag in ["1", "1", "2", "3"] {
+        append(&outbox, push(tag, "a")).await;
+    }
+    meddle(&outbox, |connection| {
+        connection.execute_batch(
+            "UPDATE events SET envelope = CAST(x'ff' AS TEXT) WHERE sequence = 1;
+             UPDATE deliveries SET attempts = -1 WHERE event = 3;",
+        )
+    })
+    .await;
+    assert_eq!(sequences(&outbox.claim("a", now(), 9).await.unwrap()), [4]);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_fails_half_way_leaves_nothing_claimed() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    for tag in ["1", "2", "3", "4"] {
+        append(&outbox, push(tag, "a")).await;
+    }
+    // What is due can still be found, but not what it says.
+    meddle(&outbox, |connection| connection.execute_batch("ALTER TABLE events RENAME TO away"))
+        .await;
+    let error = outbox.claim("a", now(), 9).await.unwrap_err();
+    assert!(matches!(error, Error::Read { .. }), "{}", error.chain());
+    meddle(&outbox, |connection| connection.execute_batch("ALTER TABLE away RENAME TO events"))
+        .await;
+    assert_eq!(sequences(&outbox.claim("a", now(), 9).await.unwrap()), [1, 2, 3, 4]);
+    outbox.close().await;
+}
