@@ -11,7 +11,8 @@
 //! A transaction that failed is never tried again on its connection (rule J2). The batch stays in
 //! memory, the connection is dropped, the database is opened again and checked, its log written back,
 //! and the batch goes in once more: the ids make that harmless. If that fails as well, everybody is
-//! told, and the outbox has failed until opening it succeeds: at the next command, or in 5 s.
+//! told, and the outbox has failed until a commit succeeds again: that of the next command, or one of
+//! nothing that is tried every 5 s. To be opened is not enough, a full disk lets itself be opened.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -148,8 +149,7 @@ impl Writer {
         let started = Instant::now();
         let mut result = self.attempt(&batch, HashSet::new());
         if let Err(Failure { error, added, began: true }) = result {
-            self.shared.metrics.failures.inc();
-            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+            self.say_failed(&error);
             self.connection = None;
             result = self.attempt(&batch, added);
         }
@@ -227,14 +227,19 @@ impl Writer {
             self.connection = Some(recovery::reopen(&self.shared.database)?);
             // Opening wrote the whole log back: there is nothing left to sync.
             (self.relaxed, self.unsynced) = (false, None);
-            self.succeed();
         }
         Ok(())
     }
 
+    /// Opens the database again, and finds out whether it takes anything: a full disk can be opened.
     fn open_again(&mut self) {
-        if let Err(error) = self.connect() {
-            self.fail(error);
+        let database = self.shared.database.clone();
+        let tried = self.connect().and_then(|()| {
+            self.write_nothing().map_err(|source| Error::Write { database, source })
+        });
+        match tried {
+            Ok(()) => self.succeed(),
+            Err(error) => drop(self.fail(error)),
         }
     }
 
@@ -280,9 +285,8 @@ impl Writer {
     /// What is due between two batches: the sync of outcomes, a step of forgetting.
     fn keep_house(&mut self, busy: bool) {
         if let Err(source) = self.sync_outcomes().and_then(|()| self.forget(busy)) {
-            self.shared.metrics.failures.inc();
-            let error = Error::Write { database: self.shared.database.clone(), source };
-            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+            let database = self.shared.database.clone();
+            self.say_failed(&Error::Write { database, source });
             self.connection = None;
             self.open_again();
         }
@@ -292,7 +296,11 @@ impl Writer {
         if self.connection.is_none() || self.unsynced.is_none_or(|at| at.elapsed() < UNSYNCED) {
             return Ok(());
         }
-        // The smallest transaction there is: it writes the first page as it was.
+        self.write_nothing()
+    }
+
+    /// Commits and syncs the smallest transaction there is: it writes the first page as it was.
+    fn write_nothing(&mut self) -> rusqlite::Result<()> {
         self.commit(true, |c| c.pragma_update(None, "user_version", schema::VERSION))?;
         self.unsynced = None;
         Ok(())
@@ -312,21 +320,38 @@ impl Writer {
     fn fail(&mut self, error: Error) -> Arc<Error> {
         self.connection = None;
         let reason = error.chain();
-        let before = self.shared.state.send_replace(State::Failed(reason.clone()));
-        if before == State::Working {
+        if self.works() {
             error!(error = reason, "The outbox has failed, it takes nothing until this is mended");
         }
+        self.become_state(State::Failed(reason));
         self.shared.metrics.failed.set(1);
         Arc::new(error)
     }
 
+    /// Something was committed.
     fn succeed(&self) {
-        let failed = |state: &State| *state != State::Working;
-        if failed(&self.shared.state.borrow()) {
-            self.shared.state.send_replace(State::Working);
+        if !self.works() {
+            self.become_state(State::Working);
             self.shared.metrics.failed.set(0);
             info!("The outbox works again");
         }
+    }
+
+    /// Counts a transaction that failed. Said only while the outbox works: that it does not was said
+    /// when it failed, and every push that meets it would say so again.
+    fn say_failed(&self, error: &Error) {
+        self.shared.metrics.failures.inc();
+        if self.works() {
+            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+        }
+    }
+
+    fn works(&self) -> bool {
+        *self.shared.state.borrow() == State::Working
+    }
+
+    fn become_state(&self, new: State) {
+        self.shared.state.send_if_modified(|state| std::mem::replace(state, new.clone()) != new);
     }
 }
 

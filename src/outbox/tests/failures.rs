@@ -206,3 +206,26 @@ async fn a_claim_that_fails_half_way_leaves_nothing_claimed() {
     assert_eq!(sequences(&outbox.claim("a", now(), 9).await.unwrap()), [1, 2, 3, 4]);
     outbox.close().await;
 }
+
+#[tokio::test]
+async fn an_outbox_that_opens_but_takes_nothing_has_failed_all_the_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    meddle(&outbox, |connection| {
+        connection.execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(FAIL, 'full'); END",
+        )
+    })
+    .await;
+    let mut states = outbox.states();
+    outbox.append(push("1", "a")).await.unwrap_err();
+    assert!(matches!(*states.borrow_and_update(), State::Failed(_)));
+    for tag in ["2", "3"] {
+        outbox.append(push(tag, "a")).await.unwrap_err();
+        assert!(!states.has_changed().unwrap(), "it said that it worked again");
+    }
+    meddle(&outbox, |connection| connection.execute_batch("DROP TRIGGER full")).await;
+    assert!(append(&outbox, push("1", "a")).await.new);
+    assert_eq!(outbox.state(), State::Working);
+    outbox.close().await;
+}
