@@ -48,6 +48,15 @@ pub(super) const HEAD_LIMIT: usize = 32 * 1024;
 /// one costs the connection.
 const BODY_LIMIT: usize = 64 * 1024;
 
+/// How long we read the body of an answer that says all by its head: the event was taken, and the
+/// next of its lane need not wait for words.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far a receiver may run ahead of what we read over HTTP/2, in one answer and in all of a
+/// connection: the protocol's own bounds for memory that a stranger fills.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+
 /// The most of a body that is kept, for whoever asks what the receiver said.
 const KEPT_LIMIT: usize = 4 * 1024;
 
@@ -101,6 +110,8 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(endpoint.concurrency)
             .http1_max_buf_size(HEAD_LIMIT)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_header_list_size(u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX))
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
@@ -124,7 +135,9 @@ impl Client {
         let late = |_| Error::Deadline { timeout: self.timeout };
         let response = timeout_at(deadline, self.send(request)).await.map_err(late)??;
         let (head, body) = response.into_parts();
-        let read = timeout_at(deadline, body::collect_capped(body, BODY_LIMIT)).await;
+        let patience = Instant::now() + BODY_PATIENCE;
+        let until = if head.status.is_success() { deadline.min(patience) } else { deadline };
+        let read = timeout_at(until, body::collect_capped(body, BODY_LIMIT)).await;
         let mut body = match read {
             Ok(Ok(collected)) => collected.into_bytes(),
             Ok(Err(_)) | Err(_) => Bytes::new(),
