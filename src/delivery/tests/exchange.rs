@@ -310,6 +310,17 @@ fn bytes_of_a_peer_become_one_line() {
 }
 
 #[test]
+fn an_endpoint_that_is_printed_keeps_its_secrets() {
+    let pki = Pki::new();
+    let mut endpoint = pki.endpoint(([127, 0, 0, 1], 1).into(), HTTP1, Some(&pki.identity("x")));
+    endpoint.url = "https://h.example/services/T0/s3cret?token=s3cret".parse().unwrap();
+    endpoint.headers = vec![(header::AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"))];
+    let printed = format!("{endpoint:?} {:?}", Client::new(&endpoint));
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert!(printed.contains("build") && printed.contains("authorization"), "{printed}");
+}
+
+#[test]
 fn a_url_shows_no_more_than_its_first_segment() {
     let pki = Pki::new();
     let mut endpoint = pki.endpoint(([127, 0, 0, 1], 1).into(), HTTP1, None);
