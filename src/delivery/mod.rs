@@ -27,6 +27,7 @@ pub mod retry;
 pub mod sign;
 #[cfg(test)]
 mod tests;
+mod wire;
 mod worker;
 
 use std::fmt;
