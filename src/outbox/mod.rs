@@ -14,6 +14,7 @@ mod append;
 mod deliveries;
 mod delivery_id;
 mod directory;
+mod due;
 mod endpoints;
 mod error;
 mod metrics;
@@ -54,13 +55,13 @@ use self::writer::Command;
 use self::writer::Writer;
 
 pub use self::deliveries::AttemptOutcome;
-pub use self::deliveries::Claim;
 pub use self::deliveries::Class;
 pub use self::deliveries::DETAIL_BYTES;
 pub use self::deliveries::DeadReason;
 pub use self::deliveries::Next;
 pub use self::delivery_id::DeliveryId;
 pub use self::delivery_id::InvalidDeliveryId;
+pub use self::due::Claim;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
 

@@ -25,7 +25,7 @@ use crate::registry::Tag;
 use super::Claim;
 use super::Error;
 use super::Known;
-use super::deliveries;
+use super::due;
 use super::endpoints::Endpoint;
 use super::error::means_bad_row;
 use super::error::means_damage;
@@ -133,9 +133,8 @@ impl Reader {
         while claims.claims.len() < limit {
             let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
             let wanted = limit - claims.claims.len();
-            let due = self.query(|connection| {
-                deliveries::due(connection, endpoint.id, &claimed, now, wanted)
-            });
+            let due = self
+                .query(|connection| due::events(connection, endpoint.id, &claimed, now, wanted));
             let claimed = self.claims.entry(endpoint.id).or_insert(claimed);
             let due = due?;
             if due.is_empty() {
@@ -144,7 +143,7 @@ impl Reader {
             claimed.extend(&due);
             let mut due = due.into_iter();
             while let Some(sequence) = due.next() {
-                match self.query(|c| deliveries::claim(c, endpoint, sequence)) {
+                match self.query(|c| due::claim(c, endpoint, sequence)) {
                     Ok(Some(Ok(claim))) => claims.claims.push(claim),
                     Ok(Some(Err(error))) => say_unreadable(endpoint, &error),
                     Ok(None) => {}
@@ -170,7 +169,7 @@ impl Reader {
             return Ok(None);
         };
         let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
-        let due = self.query(|c| deliveries::next_due(c, endpoint.id, &claimed));
+        let due = self.query(|c| due::next(c, endpoint.id, &claimed));
         self.claims.insert(endpoint.id, claimed);
         due
     }
@@ -212,7 +211,7 @@ impl Reader {
     fn measure(&mut self) {
         let shared = Arc::clone(&self.shared);
         for endpoint in shared.endpoints.iter() {
-            match self.query(|connection| deliveries::oldest_owed(connection, endpoint.id)) {
+            match self.query(|connection| due::oldest_owed(connection, endpoint.id)) {
                 Ok(oldest) => {
                     let seconds = oldest.map_or(0, OffsetDateTime::unix_timestamp);
                     shared.metrics.oldest_owed_to(&endpoint.name, seconds);
