@@ -11,6 +11,7 @@
 //! Never: HTTP, a retry schedule, a decision what an answer means.
 
 mod append;
+mod batch;
 mod deliveries;
 mod delivery_id;
 mod directory;
@@ -46,12 +47,12 @@ use crate::registry::Digest;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
 
+use self::batch::Command;
 use self::directory::Directory;
 use self::endpoints::Endpoints;
 use self::reader::Query;
 use self::reader::Reader;
 use self::shared::Shared;
-use self::writer::Command;
 use self::writer::Writer;
 
 pub use self::deliveries::AttemptOutcome;

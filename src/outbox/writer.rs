@@ -21,42 +21,25 @@ use std::time::Duration;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use rusqlite::TransactionBehavior;
-use rusqlite::params;
-use time::OffsetDateTime;
-use tokio::sync::oneshot;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
 
 use crate::event::EventId;
 
-use super::Append;
-use super::Appended;
-use super::AttemptOutcome;
 use super::Error;
 use super::State;
-use super::append;
 use super::append::Effects;
-use super::deliveries;
-use super::deliveries::millis;
+use super::batch;
+use super::batch::Command;
+use super::batch::Done;
 use super::directory::Directory;
-use super::endpoints::last_sequence;
 use super::error::means_damage;
 use super::queue::Taken;
 use super::recovery;
 use super::retention::Retention;
 use super::schema;
 use super::shared::Shared;
-
-/// What can be written.
-pub(super) enum Command {
-    Append(Append, oneshot::Sender<Result<Vec<Appended>, Error>>),
-    Record(AttemptOutcome, oneshot::Sender<Result<(), Error>>),
-    /// Something a test does to the connection.
-    #[cfg(test)]
-    Test(fn(&Connection) -> rusqlite::Result<()>, oneshot::Sender<()>),
-}
 
 /// The most commands that share a commit.
 const BATCH: usize = 512;
@@ -80,19 +63,6 @@ pub(super) struct Writer {
     unsynced: Option<Instant>,
     retention: Retention,
     reader: Option<JoinHandle<()>>,
-}
-
-/// A committed transaction.
-struct Done {
-    replies: Vec<Reply>,
-    effects: Effects,
-}
-
-enum Reply {
-    Append(Result<Vec<Appended>, Error>),
-    Record(Result<(), Error>),
-    #[cfg(test)]
-    Test,
 }
 
 /// A transaction that failed.
@@ -157,12 +127,12 @@ impl Writer {
             Ok(done) => {
                 self.shared.metrics.committed(batch.len(), started.elapsed());
                 self.succeed();
-                self.answer(batch, done);
+                done.answer(batch, &self.shared);
             }
             Err(failure) => {
                 let error = self.fail(*failure.error);
                 for command in batch {
-                    self.refuse(command, &error);
+                    command.refuse(&self.shared, &error);
                 }
             }
         }
@@ -181,7 +151,7 @@ impl Writer {
         let mut effects = Effects::default();
         let synced = !batch.iter().all(|command| matches!(command, Command::Record(..)));
         let result = self.commit(synced, |connection| {
-            transact(connection, &shared, batch, &mut earlier, &mut effects)
+            batch::transact(connection, &shared, batch, &mut earlier, &mut effects)
         });
         match result {
             Ok(replies) => Ok(Done { replies, effects }),
@@ -241,45 +211,6 @@ impl Writer {
             Ok(()) => self.succeed(),
             Err(error) => drop(self.fail(error)),
         }
-    }
-
-    /// Tells everybody what is committed now; whoever is answered finds all the rest told already.
-    fn answer(&self, batch: Vec<Command>, done: Done) {
-        let Done { replies, effects } = done;
-        let (shared, metrics) = (&self.shared, &self.shared.metrics);
-        shared.release(effects.released);
-        metrics.appends.inc_by(u64::try_from(effects.added.len()).unwrap_or_default());
-        metrics.repeats.inc_by(effects.repeats);
-        metrics.outcomes.inc_by(effects.outcomes);
-        for (id, owed) in &effects.owed {
-            if let Some(endpoint) = shared.endpoints.with_id(*id) {
-                metrics.owed_to(&endpoint.name, owed.outstanding);
-                if owed.claimable > 0 {
-                    endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
-                }
-            }
-        }
-        for (command, reply) in batch.into_iter().zip(replies) {
-            // Nobody listening is no fault: the event is durable, whoever asked has left.
-            let _left = match (command, reply) {
-                (Command::Append(_, to), Reply::Append(reply)) => to.send(reply).is_err(),
-                (Command::Record(_, to), Reply::Record(reply)) => to.send(reply).is_err(),
-                #[cfg(test)]
-                (Command::Test(_, to), _) => to.send(()).is_err(),
-                _ => false,
-            };
-        }
-    }
-
-    fn refuse(&self, command: Command, error: &Arc<Error>) {
-        let database = self.shared.database.clone();
-        let error = Error::Failed { database, source: Arc::clone(error) };
-        let _left = match command {
-            Command::Append(_, to) => to.send(Err(error)).is_err(),
-            Command::Record(_, to) => to.send(Err(error)).is_err(),
-            #[cfg(test)]
-            Command::Test(_, to) => to.send(()).is_err(),
-        };
     }
 
     /// What is due between two batches: the sync of outcomes, a step of forgetting.
@@ -377,45 +308,4 @@ impl Drop for Writer {
             info!("The log could not be written back, it stays for the next start");
         }
     }
-}
-
-fn transact(
-    connection: &mut Connection,
-    shared: &Shared,
-    batch: &[Command],
-    earlier: &mut HashSet<EventId>,
-    effects: &mut Effects,
-) -> rusqlite::Result<Vec<Reply>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let now = millis(OffsetDateTime::now_utc());
-    effects.sequence = last_sequence(&transaction)?;
-    let endpoints = &shared.endpoints;
-    let mut replies = Vec::with_capacity(batch.len());
-    for command in batch {
-        replies.push(match command {
-            Command::Append(append, _) => Reply::Append(append::append(
-                &transaction,
-                endpoints,
-                append,
-                now,
-                earlier,
-                effects,
-            )?),
-            Command::Record(outcome, _) => {
-                Reply::Record(deliveries::record(&transaction, endpoints, outcome, effects)?)
-            }
-            #[cfg(test)]
-            Command::Test(test, _) => {
-                test(&transaction)?;
-                Reply::Test
-            }
-        });
-    }
-    for (id, owed) in &mut effects.owed {
-        let sql = "UPDATE endpoints SET owed = owed + ?2 WHERE id = ?1 RETURNING owed";
-        let mut statement = transaction.prepare_cached(sql)?;
-        owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
-    }
-    transaction.commit()?;
-    Ok(replies)
 }

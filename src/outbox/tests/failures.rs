@@ -3,7 +3,7 @@ use std::fs;
 use tokio::sync::oneshot;
 
 use super::super::State;
-use super::super::writer::Command;
+use super::super::batch::Command;
 use super::*;
 
 /// Does something to the writer's connection, in a transaction of its own or with what else waits.
