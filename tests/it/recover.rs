@@ -9,6 +9,13 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::thread;
 
+use rustix::process::Pid;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::prlimit;
+use serde_json::Value;
+
 use crate::support::Answer;
 use crate::support::Image;
 use crate::support::Request;
@@ -119,6 +126,49 @@ fn the_state_is_nobody_elses() {
         }
     }
     assert!(looked >= 3, "a database, a key and a token");
+}
+
+#[test]
+fn a_full_disk_stops_no_push_and_loses_none() {
+    let stage = Stage::open();
+    let image = Image::new(&stage.work, "one too many");
+    let curl = stage.curl();
+    assert_eq!(curl.push("team/app", "0", &image).status, 201);
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["annotations"] = serde_json::json!({ "fills.the.disk": "x".repeat(30_000) });
+    let manifest = manifest.to_string();
+    let mut pushed = 0;
+    let mut push = || {
+        pushed += 1;
+        let reply = curl.put("team/app", &pushed.to_string(), IMAGE, manifest.as_bytes());
+        assert_eq!(reply.status, 201, "{reply:?}");
+    };
+    limit_files(&stage, Some(256 << 10));
+    let says = |degraded: bool| {
+        let parts = stage.admin().get("/readyz").json()["degraded"].to_string();
+        parts.contains("\"outbox\"") == degraded
+    };
+    for _ in 0..100 {
+        push();
+        if says(true) {
+            break;
+        }
+    }
+    assert!(says(true), "the disk is not full after a hundred pushes");
+    push();
+    limit_files(&stage, None);
+    until("the outbox to work again", || says(false).then_some(()));
+    until("every push to be told", || {
+        let told: HashSet<String> = stage.receiver.requests().iter().map(tag_of).collect();
+        (0..=pushed).all(|tag| told.contains(&tag.to_string())).then_some(())
+    });
+}
+
+/// Forbids the sidecar to write behind this byte of any file: a full disk that needs no mount.
+fn limit_files(stage: &Stage, bytes: Option<u64>) {
+    let pid = Pid::from_raw(stage.sidecar.id().try_into().unwrap());
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    prlimit(pid, Resource::Fsize, Rlimit { current: bytes.or(maximum), maximum }).unwrap();
 }
 
 #[test]
