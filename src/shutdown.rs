@@ -12,6 +12,7 @@
 
 use std::io;
 
+use rustix::process::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 use tokio_util::sync::CancellationToken;
@@ -45,7 +46,8 @@ impl Shutdown {
     }
 
     /// Turns signals into wishes: the first SIGTERM or SIGINT drains, the second ends at once. SIGHUP
-    /// has nothing to reload in this version and must not end the process, which is its default.
+    /// has nothing to reload in this version and must not end the process, which is its default; nor must
+    /// SIGXFSZ, which a limit on the size of files sends: to the outbox it is a full disk, like any other.
     ///
     /// # Errors
     ///
@@ -54,6 +56,8 @@ impl Shutdown {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
+        // Once watched, a signal never has its default effect again; nobody need listen.
+        drop(signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?);
         let shutdown = self.clone();
         Ok(async move {
             loop {

@@ -160,8 +160,10 @@ impl Class {
             [0, 0, 0, 0, 0, 0, 0, 1] => Self::Loopback,
             // Amazon's, inside the unique local range.
             [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] => Self::Metadata,
-            // IPv4-compatible, NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380), 6to4 (RFC 3056).
+            // IPv4-compatible, -translated (RFC 2765), NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380),
+            // 6to4 (RFC 3056).
             [0, 0, 0, 0, 0, 0, _, _]
+            | [0, 0, 0, 0, 0xffff, 0, _, _]
             | [0x0064, 0xff9b, 0, 0, 0, 0, _, _]
             | [0x0064, 0xff9b, 1, ..]
             | [0x2001, 0, ..]
@@ -295,6 +297,7 @@ mod tests {
             ("::ffff:169.254.169.254", Class::LinkLocal),
             ("::ffff:8.8.8.8", Class::Public),
             ("::ffff:0:0", Class::Unspecified),
+            ("::ffff:0:169.254.169.254", Class::Wrapped),
             ("64:ff9b::a9fe:a9fe", Class::Wrapped),
             ("64:ff9b:1::1", Class::Wrapped),
             ("64:ff9b:1:ffff::1", Class::Wrapped),

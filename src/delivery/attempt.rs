@@ -1,45 +1,30 @@
 //! One exchange with an endpoint: a POST, one deadline over all of it, an answer that cannot hurt us.
 
-use std::io;
-use std::io::IoSlice;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::task::Context;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http::Request;
 use http::Response;
 use http::StatusCode;
-use http::Uri;
 use http::header::RETRY_AFTER;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::rt::ReadBufCursor;
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::Connected;
 use hyper_util::rt::TokioExecutor;
-use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio::time::timeout_at;
-use tower_service::Service;
 
 use crate::body;
-use crate::connect::Connection;
-use crate::connect::Connector;
 
 use super::Endpoint;
 use super::Error;
 use super::retry;
 use super::retry::Verdict;
+use super::wire::Dial;
+use super::wire::Served;
 
 /// The most of status line and headers that is read.
 pub(super) const HEAD_LIMIT: usize = 32 * 1024;
@@ -47,6 +32,15 @@ pub(super) const HEAD_LIMIT: usize = 32 * 1024;
 /// The most of a body that is read. A body that ends before leaves its connection usable; a longer
 /// one costs the connection.
 const BODY_LIMIT: usize = 64 * 1024;
+
+/// How long we read the body of an answer that says all by its head: the event was taken, and the
+/// next of its lane need not wait for words.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far a receiver may run ahead of what we read over HTTP/2, in one answer and in all of a
+/// connection: the protocol's own bounds for memory that a stranger fills.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
 
 /// The most of a body that is kept, for whoever asks what the receiver said.
 const KEPT_LIMIT: usize = 4 * 1024;
@@ -101,11 +95,13 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(endpoint.concurrency)
             .http1_max_buf_size(HEAD_LIMIT)
+            .http2_initial_stream_window_size(STREAM_WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
             .http2_max_header_list_size(u32::try_from(HEAD_LIMIT).unwrap_or(u32::MAX))
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
-            .build(Dial(endpoint.connector.clone()));
+            .build(Dial::new(endpoint.connector.clone()));
         Self { client, timeout: endpoint.timeout }
     }
 
@@ -124,7 +120,9 @@ impl Client {
         let late = |_| Error::Deadline { timeout: self.timeout };
         let response = timeout_at(deadline, self.send(request)).await.map_err(late)??;
         let (head, body) = response.into_parts();
-        let read = timeout_at(deadline, body::collect_capped(body, BODY_LIMIT)).await;
+        let patience = Instant::now() + BODY_PATIENCE;
+        let until = if head.status.is_success() { deadline.min(patience) } else { deadline };
+        let read = timeout_at(until, body::collect_capped(body, BODY_LIMIT)).await;
         let mut body = match read {
             Ok(Ok(collected)) => collected.into_bytes(),
             Ok(Err(_)) | Err(_) => Bytes::new(),
@@ -152,7 +150,7 @@ impl Client {
     ) -> Result<Response<Incoming>, legacy::Error> {
         let response = self.client.request(request.map(Full::new)).await?;
         if let Some(served) = response.extensions().get::<Served>() {
-            served.0.store(true, Ordering::Relaxed);
+            served.note();
         }
         Ok(response)
     }
@@ -164,7 +162,7 @@ fn was_stale(error: &legacy::Error) -> bool {
     if let Some(connected) = error.connect_info() {
         connected.get_extras(&mut extensions);
     }
-    let served = extensions.get::<Served>().is_some_and(|s| s.0.load(Ordering::Relaxed));
+    let served = extensions.get::<Served>().is_some_and(Served::has);
     served && matches!(Error::of(error), Error::Broken { .. })
 }
 
@@ -243,86 +241,4 @@ pub(super) fn escaped(bytes: &[u8], limit: usize) -> String {
         }
     }
     text
-}
-
-/// Opens the connections of one endpoint. Where to is the connector's business; the request's URI is
-/// not asked.
-#[derive(Debug, Clone)]
-struct Dial(Connector);
-
-impl Service<Uri> for Dial {
-    type Response = Wire;
-    // Shared, because the client lends its cause and does not give it.
-    type Error = Arc<crate::connect::Error>;
-    type Future = BoxFuture<'static, Result<Wire, Self::Error>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Uri) -> Self::Future {
-        let connector = self.0.clone();
-        async move {
-            let connection = connector.connect().await.map_err(Arc::new)?;
-            Ok(Wire { io: TokioIo::new(connection), served: Served::default() })
-        }
-        .boxed()
-    }
-}
-
-/// Whether a connection has brought an answer before.
-#[derive(Debug, Clone, Default)]
-struct Served(Arc<AtomicBool>);
-
-/// A connection as the HTTP client wants it.
-struct Wire {
-    io: TokioIo<Connection>,
-    served: Served,
-}
-
-impl legacy::connect::Connection for Wire {
-    fn connected(&self) -> Connected {
-        let connected = Connected::new().extra(self.served.clone());
-        if self.io.inner().negotiated_h2() { connected.negotiated_h2() } else { connected }
-    }
-}
-
-impl hyper::rt::Read for Wire {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl hyper::rt::Write for Wire {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
-    }
 }

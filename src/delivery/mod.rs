@@ -27,6 +27,7 @@ pub mod retry;
 pub mod sign;
 #[cfg(test)]
 mod tests;
+mod wire;
 mod worker;
 
 use std::fmt;
@@ -62,7 +63,7 @@ use self::report::Report;
 use self::worker::Worker;
 
 /// A configured destination.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Endpoint {
     /// Its name, as in the configuration, the outbox, logs and metrics.
     pub name: String,
@@ -224,6 +225,23 @@ impl Endpoint {
             (_, true) => "/…",
         };
         format!("{scheme}://{host}{port}/{first}{hidden}")
+    }
+}
+
+/// A path, a query and a header's value may be secrets.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: Vec<_> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("url", &self.shown_url())
+            .field("dialect", &self.dialect)
+            .field("headers", &headers)
+            .field("signer", &self.signer)
+            .field("timeout", &self.timeout)
+            .field("concurrency", &self.concurrency)
+            .field("pace", &self.pace)
+            .finish_non_exhaustive()
     }
 }
 

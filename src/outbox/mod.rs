@@ -11,9 +11,11 @@
 //! Never: HTTP, a retry schedule, a decision what an answer means.
 
 mod append;
+mod batch;
 mod deliveries;
 mod delivery_id;
 mod directory;
+mod due;
 mod endpoints;
 mod error;
 mod metrics;
@@ -45,22 +47,22 @@ use crate::registry::Digest;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
 
+use self::batch::Command;
 use self::directory::Directory;
 use self::endpoints::Endpoints;
 use self::reader::Query;
 use self::reader::Reader;
 use self::shared::Shared;
-use self::writer::Command;
 use self::writer::Writer;
 
 pub use self::deliveries::AttemptOutcome;
-pub use self::deliveries::Claim;
 pub use self::deliveries::Class;
 pub use self::deliveries::DETAIL_BYTES;
 pub use self::deliveries::DeadReason;
 pub use self::deliveries::Next;
 pub use self::delivery_id::DeliveryId;
 pub use self::delivery_id::InvalidDeliveryId;
+pub use self::due::Claim;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
 

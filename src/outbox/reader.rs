@@ -25,8 +25,9 @@ use crate::registry::Tag;
 use super::Claim;
 use super::Error;
 use super::Known;
-use super::deliveries;
+use super::due;
 use super::endpoints::Endpoint;
+use super::error::means_bad_row;
 use super::error::means_damage;
 use super::queue::Taken;
 use super::recovery;
@@ -103,9 +104,7 @@ impl Reader {
         // Nobody listening is no fault: whoever asked has left.
         let _left = match query {
             Query::Claim { endpoint, now, limit, reply } => {
-                let claims = self.claim(&endpoint, now, limit);
-                let shared = Arc::clone(&self.shared);
-                reply.send(claims.map(|claims| Claimed { claims, shared })).is_err()
+                reply.send(self.claim(&endpoint, now, limit)).is_err()
             }
             Query::NextDue { endpoint, reply } => reply.send(self.next_due(&endpoint)).is_err(),
             Query::Known { registry, repository, tag, reply } => {
@@ -123,35 +122,39 @@ impl Reader {
         endpoint: &str,
         now: OffsetDateTime,
         limit: usize,
-    ) -> Result<Vec<Claim>, Error> {
+    ) -> Result<Claimed, Error> {
         let shared = Arc::clone(&self.shared);
+        // From the first on, so that whatever fails below gives back what was claimed before it.
+        let mut claims = Claimed { claims: Vec::new(), shared: Arc::clone(&shared) };
         let Some(endpoint) = shared.endpoints.named(endpoint) else {
-            return Ok(Vec::new());
+            return Ok(claims);
         };
-        let mut claims = Vec::new();
         // Not one round only: what cannot be read must not stand in the way of what can.
-        while claims.len() < limit {
+        while claims.claims.len() < limit {
             let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
-            let wanted = limit - claims.len();
-            let due = self.query(|connection| {
-                deliveries::due(connection, endpoint.id, &claimed, now, wanted)
-            });
+            let wanted = limit - claims.claims.len();
+            let due = self
+                .query(|connection| due::events(connection, endpoint.id, &claimed, now, wanted));
             let claimed = self.claims.entry(endpoint.id).or_insert(claimed);
             let due = due?;
             if due.is_empty() {
                 break;
             }
             claimed.extend(&due);
-            for sequence in due {
-                let claim = self.query(|c| deliveries::claim(c, endpoint, sequence));
-                match claim {
-                    Ok(Some(Ok(claim))) => claims.push(claim),
+            let mut due = due.into_iter();
+            while let Some(sequence) = due.next() {
+                match self.query(|c| due::claim(c, endpoint, sequence)) {
+                    Ok(Some(Ok(claim))) => claims.claims.push(claim),
                     Ok(Some(Err(error))) => say_unreadable(endpoint, &error),
                     Ok(None) => {}
+                    Err(Error::Read { database, source }) if means_bad_row(&source) => {
+                        say_unreadable(endpoint, &Error::Read { database, source });
+                    }
                     Err(error) => {
                         // None of these will reach anybody.
-                        drop(Claimed { claims, shared: Arc::clone(&self.shared) });
-                        self.release(endpoint.id, sequence);
+                        std::iter::once(sequence)
+                            .chain(due)
+                            .for_each(|sequence| self.release(endpoint.id, sequence));
                         return Err(error);
                     }
                 }
@@ -166,7 +169,7 @@ impl Reader {
             return Ok(None);
         };
         let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
-        let due = self.query(|c| deliveries::next_due(c, endpoint.id, &claimed));
+        let due = self.query(|c| due::next(c, endpoint.id, &claimed));
         self.claims.insert(endpoint.id, claimed);
         due
     }
@@ -208,7 +211,7 @@ impl Reader {
     fn measure(&mut self) {
         let shared = Arc::clone(&self.shared);
         for endpoint in shared.endpoints.iter() {
-            match self.query(|connection| deliveries::oldest_owed(connection, endpoint.id)) {
+            match self.query(|connection| due::oldest_owed(connection, endpoint.id)) {
                 Ok(oldest) => {
                     let seconds = oldest.map_or(0, OffsetDateTime::unix_timestamp);
                     shared.metrics.oldest_owed_to(&endpoint.name, seconds);

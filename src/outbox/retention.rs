@@ -34,6 +34,9 @@ const FREED_PAGES: u32 = 256;
 /// From one pass over the old events to the next.
 const BETWEEN_PASSES: Duration = Duration::from_secs(600);
 
+/// From a step that failed to the next try: whatever is in the way is likely still there.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+
 /// From one step to the next: short when idle, longer while there is work.
 const BETWEEN_IDLE_STEPS: Duration = Duration::from_millis(20);
 const BETWEEN_BUSY_STEPS: Duration = Duration::from_secs(1);
@@ -73,6 +76,7 @@ impl Retention {
         connection: &mut Connection,
         busy: bool,
     ) -> rusqlite::Result<Step> {
+        self.next_step = Instant::now() + AFTER_FAILURE;
         let step = self.step(connection, OffsetDateTime::now_utc())?;
         let pause = match (step.more, busy) {
             (false, _) => BETWEEN_PASSES,
@@ -230,6 +234,16 @@ mod tests {
         for (table, rows) in [("deliveries", 2), ("attempts", 2), ("links", 1), ("tags", 2)] {
             assert_eq!(count(&connection, table), rows, "{table}");
         }
+    }
+
+    #[test]
+    fn a_step_that_fails_is_not_tried_again_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut connection = recovery::open(&directory.path().join("outbox.db")).unwrap();
+        connection.execute_batch("DROP TABLE manifests").unwrap();
+        let mut retention = Retention { after: 0, next_step: Instant::now() };
+        assert!(retention.step_and_pause(&mut connection, false).is_err());
+        assert!(retention.patience() > Duration::from_secs(1));
     }
 
     #[test]

@@ -9,10 +9,10 @@ use tokio::sync::watch;
 use super::Claim;
 use super::Metrics;
 use super::State;
+use super::batch::Command;
 use super::endpoints::Endpoints;
 use super::queue::Queue;
 use super::reader::Query;
-use super::writer::Command;
 
 /// The length of each queue; callers beyond it wait.
 const PLACES: usize = 4096;

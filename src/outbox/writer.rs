@@ -11,7 +11,8 @@
 //! A transaction that failed is never tried again on its connection (rule J2). The batch stays in
 //! memory, the connection is dropped, the database is opened again and checked, its log written back,
 //! and the batch goes in once more: the ids make that harmless. If that fails as well, everybody is
-//! told, and the outbox has failed until opening it succeeds: at the next command, or in 5 s.
+//! told, and the outbox has failed until a commit succeeds again: that of the next command, or one of
+//! nothing that is tried every 5 s. To be opened is not enough, a full disk lets itself be opened.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,42 +21,25 @@ use std::time::Duration;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use rusqlite::TransactionBehavior;
-use rusqlite::params;
-use time::OffsetDateTime;
-use tokio::sync::oneshot;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
 
 use crate::event::EventId;
 
-use super::Append;
-use super::Appended;
-use super::AttemptOutcome;
 use super::Error;
 use super::State;
-use super::append;
 use super::append::Effects;
-use super::deliveries;
-use super::deliveries::millis;
+use super::batch;
+use super::batch::Command;
+use super::batch::Done;
 use super::directory::Directory;
-use super::endpoints::last_sequence;
 use super::error::means_damage;
 use super::queue::Taken;
 use super::recovery;
 use super::retention::Retention;
 use super::schema;
 use super::shared::Shared;
-
-/// What can be written.
-pub(super) enum Command {
-    Append(Append, oneshot::Sender<Result<Vec<Appended>, Error>>),
-    Record(AttemptOutcome, oneshot::Sender<Result<(), Error>>),
-    /// Something a test does to the connection.
-    #[cfg(test)]
-    Test(fn(&Connection) -> rusqlite::Result<()>, oneshot::Sender<()>),
-}
 
 /// The most commands that share a commit.
 const BATCH: usize = 512;
@@ -79,19 +63,6 @@ pub(super) struct Writer {
     unsynced: Option<Instant>,
     retention: Retention,
     reader: Option<JoinHandle<()>>,
-}
-
-/// A committed transaction.
-struct Done {
-    replies: Vec<Reply>,
-    effects: Effects,
-}
-
-enum Reply {
-    Append(Result<Vec<Appended>, Error>),
-    Record(Result<(), Error>),
-    #[cfg(test)]
-    Test,
 }
 
 /// A transaction that failed.
@@ -148,8 +119,7 @@ impl Writer {
         let started = Instant::now();
         let mut result = self.attempt(&batch, HashSet::new());
         if let Err(Failure { error, added, began: true }) = result {
-            self.shared.metrics.failures.inc();
-            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+            self.say_failed(&error);
             self.connection = None;
             result = self.attempt(&batch, added);
         }
@@ -157,12 +127,12 @@ impl Writer {
             Ok(done) => {
                 self.shared.metrics.committed(batch.len(), started.elapsed());
                 self.succeed();
-                self.answer(batch, done);
+                done.answer(batch, &self.shared);
             }
             Err(failure) => {
                 let error = self.fail(*failure.error);
                 for command in batch {
-                    self.refuse(command, &error);
+                    command.refuse(&self.shared, &error);
                 }
             }
         }
@@ -181,7 +151,7 @@ impl Writer {
         let mut effects = Effects::default();
         let synced = !batch.iter().all(|command| matches!(command, Command::Record(..)));
         let result = self.commit(synced, |connection| {
-            transact(connection, &shared, batch, &mut earlier, &mut effects)
+            batch::transact(connection, &shared, batch, &mut earlier, &mut effects)
         });
         match result {
             Ok(replies) => Ok(Done { replies, effects }),
@@ -227,62 +197,27 @@ impl Writer {
             self.connection = Some(recovery::reopen(&self.shared.database)?);
             // Opening wrote the whole log back: there is nothing left to sync.
             (self.relaxed, self.unsynced) = (false, None);
-            self.succeed();
         }
         Ok(())
     }
 
+    /// Opens the database again, and finds out whether it takes anything: a full disk can be opened.
     fn open_again(&mut self) {
-        if let Err(error) = self.connect() {
-            self.fail(error);
-        }
-    }
-
-    /// Tells everybody what is committed now; whoever is answered finds all the rest told already.
-    fn answer(&self, batch: Vec<Command>, done: Done) {
-        let Done { replies, effects } = done;
-        let (shared, metrics) = (&self.shared, &self.shared.metrics);
-        shared.release(effects.released);
-        metrics.appends.inc_by(u64::try_from(effects.added.len()).unwrap_or_default());
-        metrics.repeats.inc_by(effects.repeats);
-        metrics.outcomes.inc_by(effects.outcomes);
-        for (id, owed) in &effects.owed {
-            if let Some(endpoint) = shared.endpoints.with_id(*id) {
-                metrics.owed_to(&endpoint.name, owed.outstanding);
-                if owed.claimable > 0 {
-                    endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
-                }
-            }
-        }
-        for (command, reply) in batch.into_iter().zip(replies) {
-            // Nobody listening is no fault: the event is durable, whoever asked has left.
-            let _left = match (command, reply) {
-                (Command::Append(_, to), Reply::Append(reply)) => to.send(reply).is_err(),
-                (Command::Record(_, to), Reply::Record(reply)) => to.send(reply).is_err(),
-                #[cfg(test)]
-                (Command::Test(_, to), _) => to.send(()).is_err(),
-                _ => false,
-            };
-        }
-    }
-
-    fn refuse(&self, command: Command, error: &Arc<Error>) {
         let database = self.shared.database.clone();
-        let error = Error::Failed { database, source: Arc::clone(error) };
-        let _left = match command {
-            Command::Append(_, to) => to.send(Err(error)).is_err(),
-            Command::Record(_, to) => to.send(Err(error)).is_err(),
-            #[cfg(test)]
-            Command::Test(_, to) => to.send(()).is_err(),
-        };
+        let tried = self.connect().and_then(|()| {
+            self.write_nothing().map_err(|source| Error::Write { database, source })
+        });
+        match tried {
+            Ok(()) => self.succeed(),
+            Err(error) => drop(self.fail(error)),
+        }
     }
 
     /// What is due between two batches: the sync of outcomes, a step of forgetting.
     fn keep_house(&mut self, busy: bool) {
         if let Err(source) = self.sync_outcomes().and_then(|()| self.forget(busy)) {
-            self.shared.metrics.failures.inc();
-            let error = Error::Write { database: self.shared.database.clone(), source };
-            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+            let database = self.shared.database.clone();
+            self.say_failed(&Error::Write { database, source });
             self.connection = None;
             self.open_again();
         }
@@ -292,7 +227,11 @@ impl Writer {
         if self.connection.is_none() || self.unsynced.is_none_or(|at| at.elapsed() < UNSYNCED) {
             return Ok(());
         }
-        // The smallest transaction there is: it writes the first page as it was.
+        self.write_nothing()
+    }
+
+    /// Commits and syncs the smallest transaction there is: it writes the first page as it was.
+    fn write_nothing(&mut self) -> rusqlite::Result<()> {
         self.commit(true, |c| c.pragma_update(None, "user_version", schema::VERSION))?;
         self.unsynced = None;
         Ok(())
@@ -312,21 +251,38 @@ impl Writer {
     fn fail(&mut self, error: Error) -> Arc<Error> {
         self.connection = None;
         let reason = error.chain();
-        let before = self.shared.state.send_replace(State::Failed(reason.clone()));
-        if before == State::Working {
+        if self.works() {
             error!(error = reason, "The outbox has failed, it takes nothing until this is mended");
         }
+        self.become_state(State::Failed(reason));
         self.shared.metrics.failed.set(1);
         Arc::new(error)
     }
 
+    /// Something was committed.
     fn succeed(&self) {
-        let failed = |state: &State| *state != State::Working;
-        if failed(&self.shared.state.borrow()) {
-            self.shared.state.send_replace(State::Working);
+        if !self.works() {
+            self.become_state(State::Working);
             self.shared.metrics.failed.set(0);
             info!("The outbox works again");
         }
+    }
+
+    /// Counts a transaction that failed. Said only while the outbox works: that it does not was said
+    /// when it failed, and every push that meets it would say so again.
+    fn say_failed(&self, error: &Error) {
+        self.shared.metrics.failures.inc();
+        if self.works() {
+            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+        }
+    }
+
+    fn works(&self) -> bool {
+        *self.shared.state.borrow() == State::Working
+    }
+
+    fn become_state(&self, new: State) {
+        self.shared.state.send_if_modified(|state| std::mem::replace(state, new.clone()) != new);
     }
 }
 
@@ -352,45 +308,4 @@ impl Drop for Writer {
             info!("The log could not be written back, it stays for the next start");
         }
     }
-}
-
-fn transact(
-    connection: &mut Connection,
-    shared: &Shared,
-    batch: &[Command],
-    earlier: &mut HashSet<EventId>,
-    effects: &mut Effects,
-) -> rusqlite::Result<Vec<Reply>> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let now = millis(OffsetDateTime::now_utc());
-    effects.sequence = last_sequence(&transaction)?;
-    let endpoints = &shared.endpoints;
-    let mut replies = Vec::with_capacity(batch.len());
-    for command in batch {
-        replies.push(match command {
-            Command::Append(append, _) => Reply::Append(append::append(
-                &transaction,
-                endpoints,
-                append,
-                now,
-                earlier,
-                effects,
-            )?),
-            Command::Record(outcome, _) => {
-                Reply::Record(deliveries::record(&transaction, endpoints, outcome, effects)?)
-            }
-            #[cfg(test)]
-            Command::Test(test, _) => {
-                test(&transaction)?;
-                Reply::Test
-            }
-        });
-    }
-    for (id, owed) in &mut effects.owed {
-        let sql = "UPDATE endpoints SET owed = owed + ?2 WHERE id = ?1 RETURNING owed";
-        let mut statement = transaction.prepare_cached(sql)?;
-        owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
-    }
-    transaction.commit()?;
-    Ok(replies)
 }

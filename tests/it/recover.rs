@@ -1,10 +1,24 @@
 //! What a client was told is delivered, whatever becomes of us in between.
 
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::thread;
+
+use rustix::process::Pid;
+use rustix::process::Resource;
+use rustix::process::Rlimit;
+use rustix::process::getrlimit;
+use rustix::process::prlimit;
+use serde_json::Value;
 
 use crate::support::Answer;
 use crate::support::Image;
+use crate::support::Request;
 use crate::support::Sidecar;
 use crate::support::Stage;
 use crate::support::until;
@@ -25,8 +39,7 @@ fn an_acknowledged_push_survives_kill_while_the_receiver_is_away() {
     assert!(stage.receiver.requests().is_empty());
     stage.receiver.up();
     let requests = stage.receiver.wait_for(tags.len());
-    let mut delivered: Vec<_> =
-        requests.iter().map(|r| r.json()["data"]["tag"].as_str().unwrap().to_owned()).collect();
+    let mut delivered: Vec<_> = requests.iter().map(tag_of).collect();
     delivered.sort();
     assert_eq!(delivered, tags);
     assert!(requests.iter().all(|r| r.json()["data"]["digest"] == image.digest()));
@@ -113,4 +126,121 @@ fn the_state_is_nobody_elses() {
         }
     }
     assert!(looked >= 3, "a database, a key and a token");
+}
+
+#[test]
+fn a_full_disk_stops_no_push_and_loses_none() {
+    let stage = Stage::open();
+    let image = Image::new(&stage.work, "one too many");
+    let curl = stage.curl();
+    assert_eq!(curl.push("team/app", "0", &image).status, 201);
+    let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["annotations"] = serde_json::json!({ "fills.the.disk": "x".repeat(30_000) });
+    let manifest = manifest.to_string();
+    let mut pushed = 0;
+    let mut push = || {
+        pushed += 1;
+        let reply = curl.put("team/app", &pushed.to_string(), IMAGE, manifest.as_bytes());
+        assert_eq!(reply.status, 201, "{reply:?}");
+    };
+    limit_files(&stage, Some(256 << 10));
+    let says = |degraded: bool| {
+        let parts = stage.admin().get("/readyz").json()["degraded"].to_string();
+        parts.contains("\"outbox\"") == degraded
+    };
+    for _ in 0..100 {
+        push();
+        if says(true) {
+            break;
+        }
+    }
+    assert!(says(true), "the disk is not full after a hundred pushes");
+    push();
+    limit_files(&stage, None);
+    until("the outbox to work again", || says(false).then_some(()));
+    until("every push to be told", || {
+        let told: HashSet<String> = stage.receiver.requests().iter().map(tag_of).collect();
+        (0..=pushed).all(|tag| told.contains(&tag.to_string())).then_some(())
+    });
+}
+
+/// Forbids the sidecar to write behind this byte of any file: a full disk that needs no mount.
+fn limit_files(stage: &Stage, bytes: Option<u64>) {
+    let pid = Pid::from_raw(stage.sidecar.id().try_into().unwrap());
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    prlimit(pid, Resource::Fsize, Rlimit { current: bytes.or(maximum), maximum }).unwrap();
+}
+
+#[test]
+fn what_was_acknowledged_before_any_of_ten_kills_is_delivered() {
+    let mut stage = Stage::open();
+    let image = Image::new(&stage.work, "under fire");
+    assert_eq!(stage.curl().push("team/app", "first", &image).status, 201);
+    let mut promised = vec!["first".to_owned()];
+    for round in 0..10 {
+        // Every other round the receiver is away, so that both ends of a delivery are cut off.
+        let away = round % 2 == 1;
+        if away {
+            stage.receiver.down();
+        }
+        promised.extend(push_until_killed(&mut stage, &image, round));
+        if away {
+            stage.receiver.up();
+        }
+        stage.revive();
+    }
+    assert!(promised.len() > 20, "only {} pushes were acknowledged", promised.len());
+    let requests = until("every acknowledged push to be told", || {
+        let requests = stage.receiver.requests();
+        let told: HashSet<String> = requests.iter().map(tag_of).collect();
+        promised.iter().all(|tag| told.contains(tag)).then_some(requests)
+    });
+    let mut ids: HashMap<String, String> = HashMap::new();
+    for request in &requests {
+        let (tag, id) = (tag_of(request), request.header("webhook-id").unwrap());
+        let first = ids.entry(tag).or_insert_with(|| id.to_owned());
+        assert_eq!(first, id, "pushed once, told as two events: {request:?}");
+    }
+}
+
+fn tag_of(request: &Request) -> String {
+    request.json()["data"]["tag"].as_str().unwrap().to_owned()
+}
+
+/// Four clients push one tag after the other until the sidecar is killed in their midst; yields the tags
+/// that were acknowledged.
+fn push_until_killed(stage: &mut Stage, image: &Image, round: usize) -> Vec<String> {
+    let killed = AtomicBool::new(false);
+    let acknowledged = AtomicUsize::new(0);
+    let curls: Vec<_> = (0..4).map(|_| stage.curl()).collect();
+    let killer = &mut stage.sidecar;
+    thread::scope(|scope| {
+        let pushers: Vec<_> = curls
+            .iter()
+            .enumerate()
+            .map(|(pusher, curl)| {
+                let (killed, acknowledged) = (&killed, &acknowledged);
+                scope.spawn(move || {
+                    let mut tags = Vec::new();
+                    for n in 0.. {
+                        let tag = format!("{round}-{pusher}-{n}");
+                        if curl.put("team/app", &tag, IMAGE, &image.manifest).status == 201 {
+                            tags.push(tag);
+                            acknowledged.fetch_add(1, Ordering::SeqCst);
+                        } else if killed.load(Ordering::SeqCst) {
+                            break;
+                        }
+                    }
+                    tags
+                })
+            })
+            .collect();
+        // After another number of answers in each round, in the midst of whatever comes next.
+        until("some pushes", || {
+            (acknowledged.load(Ordering::SeqCst) > round * 2 % 7).then_some(())
+        });
+        killed.store(true, Ordering::SeqCst);
+        killer.kill();
+        pushers.into_iter().flat_map(|pusher| pusher.join().unwrap()).collect()
+    })
 }

@@ -44,6 +44,28 @@ fn clients_hold_the_ca_to_its_name_constraints() {
 }
 
 #[test]
+fn a_certificate_for_clients_is_no_servers() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = ca(&folder, &[]);
+    let trust = Trust::file(&ca.certificate_path()).unwrap();
+    let client = client_config(&trust, None, &[]).unwrap();
+    for (usage, fits) in [
+        (rcgen::ExtendedKeyUsagePurpose::ClientAuth, false),
+        (rcgen::ExtendedKeyUsagePurpose::CodeSigning, false),
+        (rcgen::ExtendedKeyUsagePurpose::ServerAuth, true),
+    ] {
+        let (_folder, identity) =
+            forge(folder.path(), |leaf| leaf.extended_key_usages = vec![usage.clone()]);
+        let server = server_config(&identity).unwrap();
+        let shaken = shake_hands(server, Arc::clone(&client), "localhost");
+        assert_eq!(shaken.is_ok(), fits, "{usage:?}: {shaken:?}");
+        if let Err(error) = shaken {
+            assert!(format!("{error:?}").contains("InvalidPurpose"), "{error:?}");
+        }
+    }
+}
+
+#[test]
 fn a_server_certificate_is_no_root_of_trust_unless_it_issued_itself() {
     let folder = tempfile::tempdir().unwrap();
     let leaf = ca(&folder, &[]).leaf("x", &names(&["localhost"]), now()).unwrap();

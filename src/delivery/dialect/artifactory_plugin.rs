@@ -13,10 +13,10 @@
 //! - `event` is `docker.tagCreated` for a push and `docker.tagDeleted` for the delete of a tag. The format
 //!   has no word for mounts, pulls and manifests without a tag, and no place for a digest.
 //! - `data.docker` is what readers act on: `image` is the whole repository, `tag` the tag.
-//! - `data.event` is Artifactory's `ItemInfo` of the manifest file, whose path says the same again. An index
-//!   is stored as `list.manifest.json`, everything else as `manifest.json`. The plugin itself stays
-//!   silent about `list.manifest.json`, so that tags of multi-platform images never reach its readers from
-//!   there; from here they do. Readers take image and tag from `data.docker`, not from the file's name.
+//! - `data.event` is Artifactory's `ItemInfo` of the manifest file, whose path says the same again. The file
+//!   is **always** `manifest.json`: the plugin fires for no other name and takes image and tag out of such
+//!   paths, so a reader may do the same. Artifactory keeps an index in `list.manifest.json`, and the plugin
+//!   stays silent about it; from here tags of multi-platform images are told, in the shape that is known.
 //! - `repoKey` is where Artifactory names its own repository, which the image lives in. A plain registry
 //!   has no such thing, so the registry's name stands there: `<repoKey>/<image>:<tag>` is then exactly
 //!   what clients pull, and two registries that report to one receiver cannot be mixed up. It is in
@@ -31,12 +31,13 @@ use serde::Serialize;
 
 use crate::event::Action;
 use crate::event::Event;
-use crate::registry::Kind;
-use crate::registry::MediaType;
 
 use super::Dialect;
 use super::Payload;
 use super::Unwritable;
+
+/// The only file that the plugin speaks of.
+const FILE: &str = "manifest.json";
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -102,15 +103,14 @@ pub(super) fn write(event: &Event) -> Result<Payload, Unwritable> {
     };
     let tag = event.tag.as_ref().ok_or(Unwritable::NoTag { dialect })?;
     let image = event.repository.as_str();
-    let file = file_name(event);
-    let path = format!("{image}/{tag}/{file}");
+    let path = format!("{image}/{tag}/{FILE}");
     let millis = u64::try_from(event.time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     let actor = event.actor.name.as_deref().unwrap_or_default();
     let item = ItemInfo {
         repo_path: RepoPath { repo_key: &event.registry, path: &path },
         repo_key: &event.registry,
         rel_path: &path,
-        name: file,
+        name: FILE,
         folder: false,
         created: millis,
         created_by: actor,
@@ -121,12 +121,6 @@ pub(super) fn write(event: &Event) -> Result<Payload, Unwritable> {
     let docker = Docker { tag: tag.as_str(), image };
     let webhook = Webhook { event: name, data: Data { docker, event: item } };
     Ok(Payload::json("application/json", &Body { artifactory: Artifactory { webhook } }))
-}
-
-/// The file that Artifactory would keep the manifest in.
-fn file_name(event: &Event) -> &'static str {
-    let is_index = event.media_type.as_ref().is_some_and(MediaType::is_index);
-    if is_index || event.kind == Some(Kind::Index) { "list.manifest.json" } else { "manifest.json" }
 }
 
 #[cfg(test)]
@@ -156,21 +150,12 @@ mod tests {
     }
 
     #[test]
-    fn the_file_follows_the_kind() {
-        let image = Event {
-            kind: Some(Kind::Image),
-            media_type: Some("application/vnd.oci.image.manifest.v1+json".parse().unwrap()),
-            ..pushed()
-        };
-        for (event, file) in [
-            (pushed(), "list.manifest.json"),
-            (Event { media_type: None, ..pushed() }, "list.manifest.json"),
-            (image, "manifest.json"),
-            (bare(), "manifest.json"),
-        ] {
+    fn image_and_tag_are_in_the_path_as_the_plugin_reads_it() {
+        for event in [pushed(), bare(), untagged()] {
             let item = body(&event)["artifactory"]["webhook"]["data"]["event"].clone();
-            assert_eq!(item["name"], file);
-            assert_eq!(item["relPath"], format!("team/app/1.4.2/{file}"));
+            assert_eq!(item["name"], "manifest.json");
+            // What the plugin matches with `^(.*)/(.*?)/manifest.json$`.
+            assert_eq!(item["relPath"], "team/app/1.4.2/manifest.json");
             assert_eq!(item["repoPath"]["path"], item["relPath"]);
         }
     }

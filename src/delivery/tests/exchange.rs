@@ -181,6 +181,43 @@ async fn a_body_without_end_counts_by_its_head_and_costs_the_connection() {
 }
 
 #[tokio::test]
+async fn a_body_without_end_is_never_far_ahead_of_what_is_read() {
+    let pki = Pki::new();
+    let made = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&made);
+    let answer = move |_: usize, _: &Request<Bytes>| {
+        let made = Arc::clone(&count);
+        let chunk = move || {
+            made.fetch_add(16, Ordering::SeqCst);
+            Ok(Frame::data(Bytes::from(vec![b'x'; 16 * 1024])))
+        };
+        let body = StreamBody::new(futures_util::stream::repeat_with(chunk));
+        status(200).map(|_| body.boxed_unsync())
+    };
+    let receiver = Receiver::http(&pki, Demand::Anybody, H2, answer).await;
+    exchange(&pki.endpoint(receiver.address, H2, None)).await.unwrap();
+    let kib = made.load(Ordering::SeqCst);
+    // What was read, one window beyond it, and what the receiver itself has in hand.
+    assert!(kib <= 64 + 64 + 512, "{kib} KiB were asked for");
+}
+
+#[tokio::test]
+async fn a_body_that_is_late_costs_no_more_than_its_connection() {
+    let pki = Pki::new();
+    for alpn in [HTTP1, H2] {
+        let answer = |_: usize, _: &Request<Bytes>| {
+            let never = StreamBody::new(futures_util::stream::pending());
+            status(200).map(|_| never.boxed_unsync())
+        };
+        let receiver = Receiver::http(&pki, Demand::Anybody, alpn, answer).await;
+        let mut endpoint = pki.endpoint(receiver.address, alpn, None);
+        endpoint.timeout = Duration::from_secs(3600);
+        let ended = Ended::of(&exchange(&endpoint).await, now());
+        assert_eq!(ended.verdict, Verdict::Taken, "{}", ended.detail);
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_stops_half_way_counts_by_its_head() {
     let pki = Pki::new();
     let receiver = Receiver::raw(&pki, |mut stream: Stream| async move {
@@ -270,6 +307,17 @@ fn bytes_of_a_peer_become_one_line() {
     ] {
         assert_eq!(escaped(bytes, limit), expected);
     }
+}
+
+#[test]
+fn an_endpoint_that_is_printed_keeps_its_secrets() {
+    let pki = Pki::new();
+    let mut endpoint = pki.endpoint(([127, 0, 0, 1], 1).into(), HTTP1, Some(&pki.identity("x")));
+    endpoint.url = "https://h.example/services/T0/s3cret?token=s3cret".parse().unwrap();
+    endpoint.headers = vec![(header::AUTHORIZATION, HeaderValue::from_static("Bearer s3cret"))];
+    let printed = format!("{endpoint:?} {:?}", Client::new(&endpoint));
+    assert!(!printed.contains("s3cret"), "{printed}");
+    assert!(printed.contains("build") && printed.contains("authorization"), "{printed}");
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::fs;
 use tokio::sync::oneshot;
 
 use super::super::State;
-use super::super::writer::Command;
+use super::super::batch::Command;
 use super::*;
 
 /// Does something to the writer's connection, in a transaction of its own or with what else waits.
@@ -168,5 +168,64 @@ async fn a_stored_event_that_cannot_be_read_holds_up_its_lane_only() {
     })
     .await;
     assert_eq!(sequences(&outbox.claim("a", now(), 1).await.unwrap()), [3]);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn a_row_with_nonsense_in_it_holds_up_its_lane_only() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    for tag in ["1", "1", "2", "3"] {
+        append(&outbox, push(tag, "a")).await;
+    }
+    meddle(&outbox, |connection| {
+        connection.execute_batch(
+            "UPDATE events SET envelope = CAST(x'ff' AS TEXT) WHERE sequence = 1;
+             UPDATE deliveries SET attempts = -1 WHERE event = 3;",
+        )
+    })
+    .await;
+    assert_eq!(sequences(&outbox.claim("a", now(), 9).await.unwrap()), [4]);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_fails_half_way_leaves_nothing_claimed() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    for tag in ["1", "2", "3", "4"] {
+        append(&outbox, push(tag, "a")).await;
+    }
+    // What is due can still be found, but not what it says.
+    meddle(&outbox, |connection| connection.execute_batch("ALTER TABLE events RENAME TO away"))
+        .await;
+    let error = outbox.claim("a", now(), 9).await.unwrap_err();
+    assert!(matches!(error, Error::Read { .. }), "{}", error.chain());
+    meddle(&outbox, |connection| connection.execute_batch("ALTER TABLE away RENAME TO events"))
+        .await;
+    assert_eq!(sequences(&outbox.claim("a", now(), 9).await.unwrap()), [1, 2, 3, 4]);
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn an_outbox_that_opens_but_takes_nothing_has_failed_all_the_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &["a"]);
+    meddle(&outbox, |connection| {
+        connection.execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON events BEGIN SELECT RAISE(FAIL, 'full'); END",
+        )
+    })
+    .await;
+    let mut states = outbox.states();
+    outbox.append(push("1", "a")).await.unwrap_err();
+    assert!(matches!(*states.borrow_and_update(), State::Failed(_)));
+    for tag in ["2", "3"] {
+        outbox.append(push(tag, "a")).await.unwrap_err();
+        assert!(!states.has_changed().unwrap(), "it said that it worked again");
+    }
+    meddle(&outbox, |connection| connection.execute_batch("DROP TRIGGER full")).await;
+    assert!(append(&outbox, push("1", "a")).await.new);
+    assert_eq!(outbox.state(), State::Working);
     outbox.close().await;
 }

@@ -1,0 +1,131 @@
+//! Commands that share a transaction: what they do in it, and what whoever gave them is told.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::TransactionBehavior;
+use rusqlite::params;
+use time::OffsetDateTime;
+use tokio::sync::oneshot;
+
+use crate::event::EventId;
+
+use super::Append;
+use super::Appended;
+use super::AttemptOutcome;
+use super::Error;
+use super::append;
+use super::append::Effects;
+use super::deliveries;
+use super::deliveries::millis;
+use super::endpoints::last_sequence;
+use super::shared::Shared;
+
+/// What can be written.
+pub(super) enum Command {
+    Append(Append, oneshot::Sender<Result<Vec<Appended>, Error>>),
+    Record(AttemptOutcome, oneshot::Sender<Result<(), Error>>),
+    /// Something a test does to the connection.
+    #[cfg(test)]
+    Test(fn(&Connection) -> rusqlite::Result<()>, oneshot::Sender<()>),
+}
+
+/// A committed transaction.
+pub(super) struct Done {
+    pub(super) replies: Vec<Reply>,
+    pub(super) effects: Effects,
+}
+
+pub(super) enum Reply {
+    Append(Result<Vec<Appended>, Error>),
+    Record(Result<(), Error>),
+    #[cfg(test)]
+    Test,
+}
+
+impl Command {
+    /// Tells who waits for it that nothing of it is durable.
+    pub(super) fn refuse(self, shared: &Shared, error: &Arc<Error>) {
+        let database = shared.database.clone();
+        let error = Error::Failed { database, source: Arc::clone(error) };
+        let _left = match self {
+            Self::Append(_, to) => to.send(Err(error)).is_err(),
+            Self::Record(_, to) => to.send(Err(error)).is_err(),
+            #[cfg(test)]
+            Self::Test(_, to) => to.send(()).is_err(),
+        };
+    }
+}
+
+impl Done {
+    /// Tells everybody what is committed now; whoever is answered finds all the rest told already.
+    pub(super) fn answer(self, batch: Vec<Command>, shared: &Shared) {
+        let Self { replies, effects } = self;
+        let metrics = &shared.metrics;
+        shared.release(effects.released);
+        metrics.appends.inc_by(u64::try_from(effects.added.len()).unwrap_or_default());
+        metrics.repeats.inc_by(effects.repeats);
+        metrics.outcomes.inc_by(effects.outcomes);
+        for (id, owed) in &effects.owed {
+            if let Some(endpoint) = shared.endpoints.with_id(*id) {
+                metrics.owed_to(&endpoint.name, owed.outstanding);
+                if owed.claimable > 0 {
+                    endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
+                }
+            }
+        }
+        for (command, reply) in batch.into_iter().zip(replies) {
+            // Nobody listening is no fault: the event is durable, whoever asked has left.
+            let _left = match (command, reply) {
+                (Command::Append(_, to), Reply::Append(reply)) => to.send(reply).is_err(),
+                (Command::Record(_, to), Reply::Record(reply)) => to.send(reply).is_err(),
+                #[cfg(test)]
+                (Command::Test(_, to), _) => to.send(()).is_err(),
+                _ => false,
+            };
+        }
+    }
+}
+
+/// Does everything in one transaction and commits it.
+pub(super) fn transact(
+    connection: &mut Connection,
+    shared: &Shared,
+    batch: &[Command],
+    earlier: &mut HashSet<EventId>,
+    effects: &mut Effects,
+) -> rusqlite::Result<Vec<Reply>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let now = millis(OffsetDateTime::now_utc());
+    effects.sequence = last_sequence(&transaction)?;
+    let endpoints = &shared.endpoints;
+    let mut replies = Vec::with_capacity(batch.len());
+    for command in batch {
+        replies.push(match command {
+            Command::Append(append, _) => Reply::Append(append::append(
+                &transaction,
+                endpoints,
+                append,
+                now,
+                earlier,
+                effects,
+            )?),
+            Command::Record(outcome, _) => {
+                Reply::Record(deliveries::record(&transaction, endpoints, outcome, effects)?)
+            }
+            #[cfg(test)]
+            Command::Test(test, _) => {
+                test(&transaction)?;
+                Reply::Test
+            }
+        });
+    }
+    for (id, owed) in &mut effects.owed {
+        let sql = "UPDATE endpoints SET owed = owed + ?2 WHERE id = ?1 RETURNING owed";
+        let mut statement = transaction.prepare_cached(sql)?;
+        owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
+    }
+    transaction.commit()?;
+    Ok(replies)
+}
