@@ -320,7 +320,11 @@ fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<(Vec<Bound<'a>>, Server
                 config::Address::Unix(path) => listener::Address::Unix(path.clone()),
             },
             tls: tls.map_err(|source| Error::Identity { source })?,
-            limits: listener::Limits { handshake: limits.handshake, idle: limits.idle },
+            limits: listener::Limits {
+                handshake: limits.handshake,
+                idle: limits.idle,
+                stall: limits.body_idle,
+            },
         });
         match had {
             Ok(had) => bound.push(Bound { listener: had, config: listener }),
