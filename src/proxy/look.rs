@@ -123,7 +123,7 @@ mod tests {
             policy: Policy::for_upstream(),
             deadline: Duration::from_secs(5),
         });
-        let look = Look::new(Upstream::new(connector), None, None);
+        let look = Look::new(Upstream::new(connector, Duration::from_secs(60)), None, None);
         let (repository, tag) = ("team/app".parse().unwrap(), "1.0".parse().unwrap());
         let digest = Digest::sha256(b"x");
         let registry = async {
