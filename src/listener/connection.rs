@@ -68,7 +68,9 @@ pub(super) async fn serve<Io, S>(
                 .preserve_header_case(true)
                 .serve_connection(io, service);
             let mut connection = pin!(connection);
+            // `biased`, so that a request which is here already is one of those that are finished.
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = context.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
@@ -97,7 +99,9 @@ pub(super) async fn serve<Io, S>(
                     pending::<()>().await;
                 }
             };
+            // `biased`, so that a request which is here already is one of those that are finished.
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = unused => Ok(()),
                 () = context.stop.cancelled() => {

@@ -34,11 +34,12 @@ fn half_an_upload(stage: &Stage) -> (Raw, Vec<u8>) {
     let mut raw = Raw::connect(&stage.sidecar);
     raw.send(format!(
         "PUT {target}&digest={} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream\r\n\
-         Content-Length: {}\r\n\r\n",
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         sha256(&blob),
         stage.sidecar.host(),
         blob.len()
     ));
+    assert!(raw.head().starts_with("HTTP/1.1 100 "), "the request has begun");
     let (first, rest) = blob.split_at(blob.len() / 2);
     raw.send(first);
     (raw, rest.to_vec())
@@ -73,10 +74,11 @@ fn a_push_in_flight_is_finished_and_told() {
     let mut raw = Raw::connect(&stage.sidecar);
     raw.send(format!(
         "PUT /v2/team/app/manifests/1.0 HTTP/1.1\r\nHost: {}\r\nContent-Type: {IMAGE}\r\n\
-         Content-Length: {}\r\n\r\n",
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         stage.sidecar.host(),
         image.manifest.len()
     ));
+    assert!(raw.head().starts_with("HTTP/1.1 100 "), "the request has begun");
     let (first, rest) = image.manifest.split_at(100);
     raw.send(first);
     stage.sidecar.terminate();
