@@ -66,6 +66,12 @@ pub use self::welcome::welcome;
 /// How long a readiness probe waits for a connection to the registry.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// How long closing the outbox may take, once everything else has ended or its time is over.
+const SEALING: Duration = Duration::from_secs(10);
+
+/// How long operators may take for what they have asked, last of all.
+const OPERATORS_LAST: Duration = Duration::from_secs(2);
+
 /// How many connections operators may have at once.
 const OPERATORS: usize = 256;
 
@@ -77,7 +83,7 @@ const OPERATORS: usize = 256;
 pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Result<(), Error> {
     // A second provider in one process is refused, and the first is the same one.
     certs::provider().as_ref().clone().install_default().ok();
-    raise_descriptors();
+    let descriptors = raise_descriptors();
     let mut metrics = Registry::default();
     let outbox = outbox::Config {
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
@@ -91,7 +97,8 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         .enable_all()
         .build()
         .map_err(|source| Error::Runtime { source })?;
-    let ended = runtime.block_on(Running::start(config, parts, outbox, metrics, started));
+    let started = Running::start(config, parts, outbox, metrics, descriptors, started);
+    let ended = runtime.block_on(started);
     // Whatever still runs was given up: the drain waited for all that matters.
     runtime.shutdown_background();
     ended
@@ -134,6 +141,7 @@ impl Running {
         parts: Parts,
         outbox: Outbox,
         mut registry: Registry,
+        descriptors: Option<u64>,
         started: impl FnOnce(&Started),
     ) -> Result<(), Error> {
         let shutdown = Shutdown::new();
@@ -182,7 +190,16 @@ impl Running {
         };
         let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
         let limits = &config.limits;
-        let room = Room::new(limits.connections, limits.handshakes);
+        let connections = connections(limits.connections, descriptors);
+        if connections < limits.connections {
+            warn!(
+                connections,
+                wanted = limits.connections,
+                descriptors,
+                "Fewer connections than configured: the system allows too few open files"
+            );
+        }
+        let room = Room::new(connections, limits.handshakes);
         // A crowd of clients must not keep an operator out.
         let aside = Room::new(OPERATORS, OPERATORS);
         for Bound { listener, config } in bound {
@@ -220,11 +237,17 @@ impl Running {
             () = sleep_until(deadline) => false,
             () = self.shutdown.at_once().cancelled() => false,
         };
-        let unfinished = self.requests.tasks.len();
-        self.proxy.close().await;
+        let unfinished = self.requests.tasks.len() + self.deliveries.tasks.len();
+        let sealing = async {
+            self.proxy.close().await;
+            self.outbox.clone().close().await;
+            timeout(OPERATORS_LAST, self.operators.end()).await.is_ok()
+        };
+        // Neither a disk that hangs nor an operator that reads nothing may hold us for ever.
+        if timeout(SEALING, sealing).await.is_err() {
+            warn!(deadline = ?SEALING, "Stopped before the outbox was closed; nothing durable is lost");
+        }
         let unkept = self.proxy.unrecorded();
-        self.outbox.close().await;
-        self.operators.end().await;
         if unkept > 0 {
             error!(
                 events = unkept,
@@ -330,7 +353,11 @@ fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<(Vec<Bound<'a>>, Server
                 config::Address::Unix(path) => listener::Address::Unix(path.clone()),
             },
             tls: tls.map_err(|source| Error::Identity { source })?,
-            limits: listener::Limits { handshake: limits.handshake, idle: limits.idle },
+            limits: listener::Limits {
+                handshake: limits.handshake,
+                idle: limits.idle,
+                stall: limits.body_idle,
+            },
         });
         match had {
             Ok(had) => bound.push(Bound { listener: had, config: listener }),
@@ -416,14 +443,46 @@ fn front(listener: &config::Listener, proxy: &Proxy, admin: &Admin) -> Front {
     }
 }
 
-/// A connection takes two descriptors, and the soft limit is often 1,024 where the hard one is not.
-fn raise_descriptors() {
+/// The soft limit of open files is often 1,024 where the hard one is not. Says how many there may be,
+/// unless there is no limit.
+fn raise_descriptors() -> Option<u64> {
     use rustix::process::Resource;
     use rustix::process::getrlimit;
     use rustix::process::setrlimit;
     let mut limit = getrlimit(Resource::Nofile);
+    let soft = limit.current;
     limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        warn!(%error, "Could not raise the limit of open files; few connections will do");
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            warn!(%error, "Could not raise the limit of open files; few connections will do");
+            soft
+        }
+    }
+}
+
+/// How many connections there may be: each takes two descriptors, one to the client and one to the
+/// registry, and some stay for everything else.
+fn connections(wanted: usize, descriptors: Option<u64>) -> usize {
+    const ELSE: u64 = 256;
+    let enough = descriptors.map(|all| (all.saturating_sub(ELSE) / 2).max(1));
+    enough.map_or(wanted, |enough| wanted.min(usize::try_from(enough).unwrap_or(usize::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        for (descriptors, expected) in [
+            (None, 10_000),
+            (Some(1 << 20), 10_000),
+            (Some(1024), 384),
+            (Some(256), 1),
+            (Some(0), 1),
+        ] {
+            assert_eq!(connections(10_000, descriptors), expected, "{descriptors:?}");
+        }
     }
 }

@@ -21,6 +21,7 @@ use crate::tasks::Tasks;
 use super::Context;
 use super::Limits;
 use super::Serve;
+use super::Timed;
 
 /// The HTTP spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ const STREAMS: u32 = 100;
 const HEAD: u32 = 64 << 10;
 /// How long a client that has not begun yet may hold up a drain.
 const BEGINNING: Duration = Duration::from_secs(1);
+/// How long a client that got its answer early may go on sending what nobody wants (H17).
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves one connection until its end. When the listener stops, the requests it has are finished.
 pub(super) async fn serve<Io, S>(
@@ -56,7 +59,7 @@ pub(super) async fn serve<Io, S>(
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
-    let io = TokioIo::new(io);
+    let io = TokioIo::new(Timed::new(io, limits.stall).lingering(LINGER));
     let ended = match protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -65,7 +68,9 @@ pub(super) async fn serve<Io, S>(
                 .preserve_header_case(true)
                 .serve_connection(io, service);
             let mut connection = pin!(connection);
+            // `biased`, so that a request which is here already is one of those that are finished.
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = context.stop.cancelled() => {
                     connection.as_mut().graceful_shutdown();
@@ -94,7 +99,9 @@ pub(super) async fn serve<Io, S>(
                     pending::<()>().await;
                 }
             };
+            // `biased`, so that a request which is here already is one of those that are finished.
             tokio::select! {
+                biased;
                 ended = connection.as_mut() => ended,
                 () = unused => Ok(()),
                 () = context.stop.cancelled() => {

@@ -9,6 +9,7 @@ mod error;
 mod handshake;
 mod metrics;
 mod network;
+mod timed;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -32,6 +33,7 @@ pub use self::accept::Listener;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
 pub use self::network::Network;
+pub use self::timed::Timed;
 
 /// What one listener needs to know.
 #[derive(Debug, Clone)]
@@ -58,13 +60,20 @@ pub enum Address {
 pub struct Limits {
     /// How long a handshake may take, waiting for its turn included; then the connection is closed.
     pub handshake: Duration,
-    /// How long a connection may wait for the head of its next request; then it is closed.
+    /// How long a connection may wait for the head of its next request; then it is closed. One of HTTP/2
+    /// lives on while it answers our pings, which come twice in that time.
     pub idle: Duration,
+    /// How long a client may take nothing of what it is sent; then its connection is closed.
+    pub stall: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { handshake: Duration::from_secs(10), idle: Duration::from_secs(75) }
+        Self {
+            handshake: Duration::from_secs(10),
+            idle: Duration::from_secs(75),
+            stall: Duration::from_secs(60),
+        }
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn refused(refused: &Refused) -> Response<ResponseBody> {
 pub(super) fn failed(failed: &Error) -> Response<ResponseBody> {
     let mut response = error(failed.status(), "UNAVAILABLE", &failed.to_string());
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if let Error::Outbox = failed {
+    if let Error::Outbox | Error::Stopping = failed {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
     }
     response

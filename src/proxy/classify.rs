@@ -29,6 +29,7 @@ use crate::registry::MediaType;
 use crate::registry::Reference;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
+use crate::registry::percent_decoded;
 use crate::telemetry::printable;
 
 use super::observe::Observation;
@@ -130,7 +131,9 @@ impl Exchange {
             media_type: media_type.clone(),
             artifact_type: fields.artifact_type.clone(),
             size,
-            total_size: size.zip(fields.content_size).map(|(own, content)| own + content),
+            total_size: size
+                .zip(fields.content_size)
+                .and_then(|(own, content)| own.checked_add(content)),
             platforms: fields.platforms.clone(),
             annotations: fields.annotations.clone(),
             subject_digest: fields.subject.clone(),
@@ -206,12 +209,16 @@ impl Exchange {
     }
 }
 
-/// The tags a push asks for in its query, once each.
+/// The tags a push asks for in its query, once each, read as registries read it: escapes taken out once.
 pub(super) fn tags_of(query: Option<&str>) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
     for pair in query.unwrap_or_default().split('&') {
-        // A tag never needs an escape, and one that has one is compared with what the registry made.
-        let tag = pair.strip_prefix("tag=").and_then(|tag| tag.parse().ok());
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if percent_decoded(key).as_deref() != Some("tag") {
+            continue;
+        }
+        // A `+` would be a space, which no tag has: it need not be told from one.
+        let tag = percent_decoded(value).and_then(|tag| tag.parse().ok());
         if let Some(tag) = tag.filter(|tag| !tags.contains(tag)) {
             tags.push(tag);
         }
@@ -344,6 +351,28 @@ mod tests {
         let one = exchange.events(Some(&seen), &answer, now);
         assert_eq!(one.len(), 1);
         assert_eq!(one[0].tag.as_ref().map(Tag::as_str), Some("b"));
+    }
+
+    #[test]
+    fn tags_are_asked_for_in_any_spelling() {
+        let names = |query| -> Vec<String> {
+            tags_of(query).iter().map(|tag: &Tag| tag.as_str().to_owned()).collect()
+        };
+        assert_eq!(names(Some("tag=a&tag=b&tag=a&x=c&tag")), ["a", "b"]);
+        assert_eq!(names(Some("tag=%31.0&%74ag=b&tag=%zz&tag=a+b&tag=%2e")), ["1.0", "b"]);
+        assert!(names(None).is_empty());
+    }
+
+    #[test]
+    fn sizes_beyond_all_numbers_make_no_total() {
+        let manifest =
+            format!(r#"{{"config":{{"size":1}},"layers":[{{"size":{}}}]}}"#, u64::MAX - 1);
+        let events = exchange(Action::Push, "1.0").events(
+            Some(&seen(manifest.as_bytes(), None)),
+            &headers(&[]),
+            OffsetDateTime::UNIX_EPOCH,
+        );
+        assert_eq!((events[0].total_size, events[0].size), (None, Some(manifest.len() as u64)));
     }
 
     #[test]

@@ -52,6 +52,15 @@ pub enum Error {
         /// Why.
         source: connect::Error,
     },
+    /// The connection broke before a byte of the request was written: the registry has seen nothing.
+    #[error("the registry closed the connection before the request")]
+    Unsent {
+        /// Why.
+        source: hyper::Error,
+    },
+    /// The registry accepted a manifest whose last piece we still held, so it cannot have what it says.
+    #[error("the registry accepted a manifest before it had all of it")]
+    Premature,
     /// The connection broke, or what came back is not HTTP. The registry may have acted.
     #[error("the registry gave no usable answer")]
     Exchange {
@@ -70,6 +79,10 @@ pub enum Error {
     /// The event cannot be kept and `outbox.on_failure` is `reject`.
     #[error("the event of this push could not be kept, so the push is not accepted")]
     Outbox,
+    /// The registry said yes, but the outbox is sealed already: nobody may be told of a success whose
+    /// event is nowhere (rule D1).
+    #[error("we stopped before the event of this push could be kept; push again")]
+    Stopping,
 }
 
 impl Refused {
@@ -112,10 +125,14 @@ impl Error {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Connect { .. } | Self::Exchange { .. } | Self::Upgrade => StatusCode::BAD_GATEWAY,
+            Self::Connect { .. }
+            | Self::Unsent { .. }
+            | Self::Premature
+            | Self::Exchange { .. }
+            | Self::Upgrade => StatusCode::BAD_GATEWAY,
             Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Self::Incomplete => StatusCode::BAD_REQUEST,
-            Self::Outbox => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Outbox | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -124,15 +141,19 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Connect { .. } => "connect",
+            Self::Unsent { .. } => "unsent",
+            Self::Premature => "premature",
             Self::Exchange { .. } => "exchange",
             Self::Deadline => "deadline",
             Self::Upgrade => "upgrade",
             Self::Incomplete => "incomplete",
             Self::Outbox => "outbox",
+            Self::Stopping => "stopping",
         }
     }
 
-    /// Whether the registry may have acted on the request although nobody saw its answer.
+    /// Whether the registry may have acted on a request that it had to the end, although nobody saw its
+    /// answer.
     #[must_use]
     pub fn may_have_applied(&self) -> bool {
         matches!(self, Self::Exchange { .. } | Self::Deadline | Self::Upgrade)

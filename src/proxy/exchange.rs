@@ -5,6 +5,7 @@
 //! the events durable, P6 relays. From P3 on the exchange owes an event whatever becomes of the client,
 //! so all of it runs on a tracked task. P2, the durable intent, has its place where the gate is released.
 
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,6 @@ use std::time::Instant;
 
 use http::HeaderMap;
 use http::Response;
-use hyper::body::Body as _;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::event::Integrity;
+use crate::outbox;
 use crate::outbox::Append;
 use crate::outbox::Appended;
 use crate::outbox::Before;
@@ -57,18 +58,13 @@ impl Inner {
         self: Arc<Self>,
         exchange: Exchange,
         head: Head,
-        body: Incoming,
+        body: Option<Incoming>,
         session: Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let (answer, answered) = oneshot::channel();
         let inner = self.clone();
         self.tasks.spawn(async move {
             let response = inner.exchange(&exchange, &head, body, &session).await;
-            if let Err(error) = &response
-                && error.may_have_applied()
-            {
-                inner.unsettled(&exchange, &error.to_string());
-            }
             // The client may have left; what it was owed is recorded all the same.
             answer.send(response).ok();
         });
@@ -79,24 +75,28 @@ impl Inner {
         &self,
         exchange: &Exchange,
         head: &Head,
-        body: Incoming,
+        body: Option<Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let before = self.look_before(exchange);
         let cap = self.config.limits.manifest_copy;
         let reader = Reader::new(exchange.reference.digest(), cap, self.copies.share());
-        if body.is_end_stream() {
+        let Some(body) = body else {
             let before = self.let_go(before).await?;
             let request = head.request(RequestBody::Empty);
-            let sent = self.answer(self.upstream.send(session, Share::Own, request)).await?;
-            return Ok(self.conclude(exchange, head, Some(reader.finish()), before, sent).await);
-        }
+            let sending = self.upstream.send(session, Share::Own, request);
+            let sent = self.answer(exchange, sending).await?;
+            return self.conclude(exchange, head, Some(reader.finish()), before, sent).await;
+        };
         let (observed, gate) = Observed::new(body, self.idle(), reader);
         let request = head.request(RequestBody::Observed(Box::new(observed)));
         let mut sending = pin!(self.upstream.send(session, Share::Own, request));
         let Gate { seen, release } = gate;
         let holding = async {
-            let seen = seen.await.map_err(|_| Error::Incomplete)?;
+            let Ok(seen) = seen.await else {
+                // The body is gone, and `sending` is about to say why.
+                return pending().await;
+            };
             let before = self.let_go(before).await?;
             // If the body is gone the exchange is too, and `sending` says so.
             release.send(()).ok();
@@ -110,22 +110,32 @@ impl Inner {
             held = &mut holding => held?,
             early = &mut sending => {
                 return match early {
+                    Ok((response, _)) if response.status().is_success() => Err(Error::Premature),
                     Ok((response, _closed)) => self.relay_early(response, head).await,
                     Err(failed) => Err(failed.after_discarding().await),
                 };
             }
         };
-        let sent = self.answer(sending).await?;
-        Ok(self.conclude(exchange, head, Some(seen), before, sent).await)
+        let sent = self.answer(exchange, sending).await?;
+        self.conclude(exchange, head, Some(seen), before, sent).await
     }
 
-    /// P4: waits for the head of the answer, as long as a manifest may take.
+    /// P4: waits for the head of the answer, as long as a manifest may take. From here on the registry may
+    /// have all of the request.
     async fn answer(
         &self,
+        exchange: &Exchange,
         sending: impl Future<Output = Sent>,
     ) -> Result<(Response<Incoming>, Lease), Error> {
-        let sent = timeout(self.config.limits.manifest_answer, sending).await;
-        sent.map_err(|_| Error::Deadline)?.map_err(|failed| failed.error)
+        let error = match timeout(self.config.limits.manifest_answer, sending).await {
+            Ok(Ok(sent)) => return Ok(sent),
+            Ok(Err(failed)) => failed.error,
+            Err(_) => Error::Deadline,
+        };
+        if error.may_have_applied() {
+            self.unsettled(exchange, &error.to_string());
+        }
+        Err(error)
     }
 
     /// What must be known or done before the last frame may go: the look at the tag, and that the outbox
@@ -170,15 +180,15 @@ impl Inner {
         seen: Option<Observation>,
         before: Before,
         (response, lease): (Response<Incoming>, Lease),
-    ) -> Response<ResponseBody> {
+    ) -> Result<Response<ResponseBody>, Error> {
         match Verdict::of(response.status()) {
             Verdict::Applied => {
-                self.record(exchange, seen.as_ref(), response.headers(), before).await;
+                self.record(exchange, seen.as_ref(), response.headers(), before).await?;
             }
             Verdict::NotApplied => {}
             Verdict::Unknown => self.unsettled(exchange, response.status().as_str()),
         }
-        self.relay(response, lease, head)
+        Ok(self.relay(response, lease, head))
     }
 
     async fn record(
@@ -187,19 +197,31 @@ impl Inner {
         seen: Option<&Observation>,
         answer: &HeaderMap,
         before: Before,
-    ) {
+    ) -> Result<(), Error> {
         let started = Instant::now();
         let events = exchange.events(seen, answer, OffsetDateTime::now_utc());
         let append = Append { intent: exchange.intent, events, before };
+        // What waits in memory is older.
+        self.append_unrecorded().await;
         match self.outbox.append(append.clone()).await {
             Ok(appended) => appended.iter().for_each(|appended| self.recorded(appended)),
+            Err(error @ outbox::Error::Closed) => {
+                self.unrecorded.lose(&append, &error);
+                return Err(Error::Stopping);
+            }
             Err(error) => self.unrecorded.keep(append, &error),
         }
         self.metrics.added.observe(started.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    /// Appends what waits in memory, as far as the outbox takes it.
+    pub(super) async fn append_unrecorded(&self) {
+        self.unrecorded.append_all(|appended| self.recorded(appended)).await;
     }
 
     /// One line per event: what happened, and who will be told.
-    pub(super) fn recorded(&self, appended: &Appended) {
+    fn recorded(&self, appended: &Appended) {
         let event = &appended.event;
         self.metrics.event(event.action);
         if let Some(Integrity::Mismatch(told)) = &event.integrity {

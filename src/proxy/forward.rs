@@ -88,23 +88,25 @@ impl Inner {
     pub(super) async fn forward(
         &self,
         head: &Head,
-        body: Incoming,
+        body: Option<Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let deadline = self.config.limits.answer;
-        if body.is_end_stream() {
+        let Some(body) = body else {
             let answered = async {
-                let send =
-                    || self.upstream.send(session, Share::Any, head.request(RequestBody::Empty));
-                match send().await {
-                    Err(Failed { stale: true, .. }) if head.repeatable() => send().await,
-                    sent => sent,
+                loop {
+                    let request = head.request(RequestBody::Empty);
+                    match self.upstream.send(session, Share::Any, request).await {
+                        // A registry that restarts leaves many of them; a new connection is never stale.
+                        Err(Failed { stale: true, .. }) if head.repeatable() => {}
+                        sent => return sent,
+                    }
                 }
             };
             let sent = timeout(deadline, answered).await.map_err(|_| Error::Deadline)?;
             let (response, lease) = sent.map_err(|failed| failed.error)?;
             return Ok(self.relay(response, lease, head));
-        }
+        };
         let (body, all_sent) = Streaming::new(body, self.config.limits.body_idle);
         let request = head.request(RequestBody::Streaming(body));
         let send = self.upstream.send(session, Share::Own, request);

@@ -68,6 +68,15 @@ pub(super) struct Client {
     pub(super) peer: Option<IpAddr>,
     pub(super) trust: Trust,
     pub(super) transport: Transport,
+    /// How a trusted proxy in front says that the client reached it.
+    pub(super) reached: Reached,
+}
+
+/// The scheme and host a client typed, where a trusted proxy in front tells them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Reached {
+    scheme: Option<&'static str>,
+    host: Option<String>,
 }
 
 /// Whether the peer is one of `trusted_proxies`.
@@ -101,14 +110,33 @@ impl Client {
                 }
             }
         }
-        Self { address, peer: peer.address, trust, transport: peer.transport }
+        let reached = match trust {
+            Trust::Proxy => Reached::read(headers),
+            Trust::Stranger => Reached::default(),
+        };
+        Self { address, peer: peer.address, trust, transport: peer.transport, reached }
     }
 
+    /// The scheme the client speaks, to us or to the proxy in front of us.
     fn scheme(&self) -> &'static str {
-        match self.transport {
+        self.reached.scheme.unwrap_or(match self.transport {
             Transport::Plain => "http",
             Transport::Tls => "https",
-        }
+        })
+    }
+}
+
+impl Reached {
+    /// The first of a list is what the outermost proxy saw.
+    fn read(headers: &HeaderMap) -> Self {
+        let first = |name: HeaderName| {
+            let value = headers.get(name)?.to_str().ok()?;
+            value.split(',').next().map(str::trim).filter(|first| !first.is_empty())
+        };
+        let scheme = first(X_FORWARDED_PROTO).and_then(|scheme| {
+            ["http", "https"].into_iter().find(|known| known.eq_ignore_ascii_case(scheme))
+        });
+        Self { scheme, host: first(X_FORWARDED_HOST).map(str::to_owned) }
     }
 }
 
@@ -170,6 +198,7 @@ pub(super) fn to_upstream(parts: &Parts, client: &Client, authority: &str) -> He
             headers.append(name.clone(), value.clone());
         }
     }
+    join_cookies(&mut headers);
     if let Ok(host) = HeaderValue::from_str(authority) {
         if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_HOST) {
             headers.insert(X_FORWARDED_HOST, host.clone());
@@ -183,6 +212,19 @@ pub(super) fn to_upstream(parts: &Parts, client: &Client, authority: &str) -> He
         headers.append(X_FORWARDED_FOR, peer);
     }
     headers
+}
+
+/// HTTP/2 may cut a cookie header into pieces, HTTP/1.1 may not have it twice (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let pieces: Vec<&[u8]> =
+        headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if pieces.len() < 2 {
+        return;
+    }
+    if let Ok(mut whole) = HeaderValue::from_bytes(&pieces.join(&b"; "[..])) {
+        whole.set_sensitive(true);
+        headers.insert(header::COOKIE, whole);
+    }
 }
 
 /// Makes the registry's headers fit for the client: this hop's are dropped, and a `Location` that names
@@ -202,6 +244,7 @@ pub(super) fn to_client(
         headers.remove(name);
     }
     let location = headers.get(header::LOCATION).and_then(|l| l.to_str().ok());
+    let asked = client.reached.host.as_deref().unwrap_or(asked);
     let usable = location.and_then(|l| usable_location(l, upstream, asked, client.scheme()));
     if let Some(value) = usable.and_then(|l| HeaderValue::from_str(&l).ok()) {
         headers.insert(header::LOCATION, value);
@@ -280,7 +323,9 @@ mod tests {
 
     fn stranger() -> Client {
         let address = Some("192.0.2.9".parse().unwrap());
-        Client { address, peer: address, trust: Trust::Stranger, transport: Transport::Tls }
+        let transport = Transport::Tls;
+        let reached = Reached::default();
+        Client { address, peer: address, trust: Trust::Stranger, transport, reached }
     }
 
     #[test]
@@ -353,6 +398,37 @@ mod tests {
         let far = Peer { address: Some("11.1.1.1".parse().unwrap()), transport: Transport::Tls };
         let client = Client::of(&far, &trusted, &headers.headers);
         assert_eq!((client.address, client.trust), (far.address, Trust::Stranger));
+    }
+
+    #[test]
+    fn a_location_is_usable_behind_a_proxy_that_ends_tls_for_us() {
+        let trusted = [Network { address: "127.0.0.0".parse().unwrap(), prefix: 8 }];
+        let address = Some("127.0.0.1".parse().unwrap());
+        let peer = Peer { address, transport: Transport::Plain };
+        for (given, location, expected) in [
+            (&[][..], "http://127.0.0.1:5000/v2/a", "http://r:80/v2/a"),
+            (&[("X-Forwarded-Proto", "https")], "https://r:80/v2/a", "https://r:80/v2/a"),
+            (&[("X-Forwarded-Proto", "HTTPS, http")], "http://r:80/v2/a", "https://r:80/v2/a"),
+            (&[("X-Forwarded-Proto", "gopher")], "http://r:80/v2/a", "http://r:80/v2/a"),
+            (
+                &[("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "r.example")],
+                "http://127.0.0.1:5000/v2/a",
+                "https://r.example/v2/a",
+            ),
+        ] {
+            let client = Client::of(&peer, &trusted, &request(given).headers);
+            let mut headers = request(&[("Location", location)]).headers;
+            to_client(&mut headers, Some("127.0.0.1:5000"), "r:80", &client);
+            assert_eq!(headers[header::LOCATION], expected, "{given:?} {location}");
+        }
+    }
+
+    #[test]
+    fn cookies_that_http_2_cut_are_whole_again() {
+        let request = request(&[("Cookie", "a=1"), ("Accept", "x"), ("Cookie", "b=2")]);
+        let headers = to_upstream(&request, &stranger(), "r");
+        let lines: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
+        assert_eq!(lines, ["a=1; b=2"]);
     }
 
     #[test]

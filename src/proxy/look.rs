@@ -40,6 +40,9 @@ pub(super) struct Look {
 /// The name we look under; a registry's notification of such a pull is our own echo (rule S6).
 pub const USER_AGENT: &str = concat!("pushbell/", env!("CARGO_PKG_VERSION"), " (look)");
 
+/// The host we name where the registry has none.
+const NO_HOST: &str = "localhost";
+
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 impl Look {
@@ -49,9 +52,9 @@ impl Look {
         for media_type in MediaType::MANIFESTS {
             headers.append(header::ACCEPT, HeaderValue::from_static(media_type));
         }
-        if let Some(host) = host.and_then(|h| HeaderValue::from_str(h).ok()) {
-            headers.insert(header::HOST, host);
-        }
+        // A unix socket has no authority, but HTTP/1.1 must have a Host (RFC 9112 §3.2).
+        let host = HeaderValue::from_str(host.unwrap_or(NO_HOST));
+        headers.insert(header::HOST, host.unwrap_or(HeaderValue::from_static(NO_HOST)));
         if let Some(Account { username, password }) = account {
             let mut pair = username.clone().into_bytes();
             pair.push(b':');
@@ -91,5 +94,52 @@ impl Look {
         // The answer to a HEAD has no body, so the connection is free.
         lease.give_back();
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::UnixListener;
+
+    use crate::connect;
+    use crate::connect::Connector;
+    use crate::connect::Target;
+    use crate::connect::address::Policy;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_registry_behind_a_unix_socket_understands_a_look() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let socket = UnixListener::bind(&path).unwrap();
+        let connector = Connector::new(connect::Config {
+            target: Target::Unix(path),
+            tls: None,
+            policy: Policy::for_upstream(),
+            deadline: Duration::from_secs(5),
+        });
+        let look = Look::new(Upstream::new(connector, Duration::from_secs(60)), None, None);
+        let (repository, tag) = ("team/app".parse().unwrap(), "1.0".parse().unwrap());
+        let digest = Digest::sha256(b"x");
+        let registry = async {
+            let (mut io, _) = socket.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                assert_ne!(io.read_buf(&mut head).await.unwrap(), 0);
+            }
+            let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+            let known = head.contains("\r\nhost: localhost\r\n");
+            let status = if known { "200 OK" } else { "400 Bad Request" };
+            let answer = format!("HTTP/1.1 {status}\r\nDocker-Content-Digest: {digest}\r\n\r\n");
+            io.write_all(answer.as_bytes()).await.unwrap();
+            io
+        };
+        let (before, _io) = tokio::join!(look.at_tag(&repository, &tag), registry);
+        assert_eq!(before, Before::Was(digest.clone()));
     }
 }

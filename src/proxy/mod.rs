@@ -23,14 +23,18 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use http::Request;
 use http::Response;
+use http::header;
 use http::request::Parts;
+use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use time::OffsetDateTime;
+use tokio::time::sleep;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -50,6 +54,7 @@ use crate::outbox::Outbox;
 use crate::registry::Ambiguous;
 use crate::registry::Route;
 use crate::tasks::Tasks;
+use crate::telemetry::printable;
 
 use self::budget::Budget;
 use self::classify::Exchange;
@@ -153,11 +158,16 @@ pub struct Connection {
     session: Session,
 }
 
+/// How often an outbox that refused is asked again.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How much of a client's own words the log keeps (delivery-guarantees 8.9).
+const WORDS: usize = 256;
+
 impl Proxy {
     /// Puts it together; nothing is dialled yet.
     #[must_use]
     pub fn new(config: Config, outbox: Outbox, tasks: Tasks, metrics: Metrics) -> Self {
-        let upstream = Upstream::new(config.connector.clone());
+        let upstream = Upstream::new(config.connector.clone(), config.limits.body_idle);
         let look =
             Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
@@ -174,7 +184,9 @@ impl Proxy {
 
     /// Appends what only memory holds, for as long as we run.
     pub async fn keep_recording(self, stop: CancellationToken) {
-        self.inner.unrecorded.clone().drain_into_outbox(stop).await;
+        while stop.run_until_cancelled(sleep(AGAIN)).await.is_some() {
+            self.inner.append_unrecorded().await;
+        }
     }
 
     /// How many events only memory holds.
@@ -185,7 +197,7 @@ impl Proxy {
 
     /// The last try to append what only memory holds, and the end of idle connections.
     pub async fn close(&self) {
-        self.inner.unrecorded.append_all().await;
+        self.inner.append_unrecorded().await;
         self.inner.upstream.clear();
     }
 }
@@ -221,12 +233,21 @@ impl Inner {
         session: Session,
     ) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
-        let route = match check(&parts, &body) {
+        let mut body = (!body.is_end_stream()).then_some(body);
+        let route = match check(&parts, &mut body, self.idle()).await {
             Ok(route) => route,
             Err(refused) => {
                 self.metrics.refused(&refused);
-                debug!(%refused, method = %parts.method, "Request refused");
-                timeout(DISCARD, discard(body, DISCARDED)).await.ok();
+                debug!(
+                    refused = printable(&refused.to_string(), WORDS),
+                    method = printable(parts.method.as_str(), WORDS),
+                    path = printable(parts.uri.path(), WORDS),
+                    "Request refused"
+                );
+                // Who waits for our word before it sends a body has its answer.
+                if let Some(body) = body.filter(|_| !parts.headers.contains_key(header::EXPECT)) {
+                    timeout(DISCARD, discard(body, DISCARDED)).await.ok();
+                }
                 let response = answer::refused(&refused);
                 self.metrics.answered(&parts.method, response.status());
                 return response;
@@ -241,11 +262,23 @@ impl Inner {
         let response = answered.unwrap_or_else(|error| {
             metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            warn!(%error, cause, method = %parts.method, "No answer from the registry");
+            warn!(
+                %error,
+                cause,
+                method = %parts.method,
+                path = printable(parts.uri.path(), WORDS),
+                status = error.status().as_u16(),
+                "No answer from the registry"
+            );
             answer::failed(&error)
         });
         metrics.answered(&parts.method, response.status());
-        debug!(method = %parts.method, status = response.status().as_u16(), "Request answered");
+        debug!(
+            method = %parts.method,
+            path = printable(parts.uri.path(), WORDS),
+            status = response.status().as_u16(),
+            "Request answered"
+        );
         response
     }
 
@@ -280,17 +313,37 @@ impl Inner {
     }
 }
 
-/// Refuses what could be understood in two ways, and reads the route of the rest.
-fn check(parts: &Parts, body: &Incoming) -> Result<Route, Refused> {
+/// Refuses what could be understood in two ways, and reads the route of the rest. A body that turns out
+/// to be empty where there may be none is taken away.
+async fn check(
+    parts: &Parts,
+    body: &mut Option<Incoming>,
+    idle: Duration,
+) -> Result<Route, Refused> {
     headers::check(parts)?;
     let method = &parts.method;
-    let bodiless = matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
-    if bodiless && !body.is_end_stream() {
-        return Err(Refused::Body { method: method.clone() });
+    if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
+        && let Some(present) = body
+    {
+        if !timeout(idle, is_empty(present)).await.unwrap_or(false) {
+            return Err(Refused::Body { method: method.clone() });
+        }
+        *body = None;
     }
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(Route::Other);
     }
     Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })?;
     Ok(Route::of(parts.uri.path()))
+}
+
+/// Whether a body ends without a byte: HTTP/2 may say so in a frame of its own, HTTP/1.1 in a chunk.
+async fn is_empty(body: &mut Incoming) -> bool {
+    loop {
+        match body.frame().await {
+            None => return true,
+            Some(Ok(frame)) if frame.data_ref().is_none_or(Bytes::is_empty) => {}
+            Some(_) => return false,
+        }
+    }
 }

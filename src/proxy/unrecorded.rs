@@ -6,15 +6,13 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::time::Duration;
 
-use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tracing::error;
 use tracing::info;
 
 use crate::event::schema::Envelope;
 use crate::outbox::Append;
+use crate::outbox::Appended;
 use crate::outbox::Error;
 use crate::outbox::Outbox;
 
@@ -24,68 +22,68 @@ use super::metrics::Metrics;
 #[derive(Debug, Clone)]
 pub(super) struct Unrecorded {
     waiting: Arc<Mutex<VecDeque<Append>>>,
+    /// Held by the one who appends what waits.
+    turn: Arc<tokio::sync::Mutex<()>>,
     outbox: Outbox,
     metrics: Metrics,
 }
 
 /// The most appends kept; beyond it they are lost, counted, and stand in the log.
 const MOST: usize = 10_000;
-/// How often the outbox is asked again.
-const PAUSE: Duration = Duration::from_secs(5);
 
 impl Unrecorded {
     pub(super) fn new(outbox: Outbox, metrics: Metrics) -> Self {
-        Self { waiting: Arc::default(), outbox, metrics }
+        Self { waiting: Arc::default(), turn: Arc::default(), outbox, metrics }
     }
 
     /// Keeps what could not be appended. The whole event goes to the log: if we die now, it is the only
     /// trace of a push that a client was told about.
     pub(super) fn keep(&self, append: Append, why: &Error) {
-        for event in &append.events {
-            let envelope = Envelope::of(event).to_json();
-            error!(error = %why, envelope, "The outbox did not take an event; it is kept in memory");
-        }
+        write_down(&append, why, "The outbox did not take an event; it is kept in memory");
         let mut waiting = self.lock();
         if waiting.len() < MOST {
             waiting.push_back(append);
-            self.metrics.waiting.set(waiting.len() as i64);
+            self.metrics.waiting.set(events(&waiting) as i64);
         } else {
-            self.metrics.unkept.inc();
+            drop(waiting);
+            self.metrics.unkept.inc_by(append.events.len() as u64);
             error!(limit = MOST, "No more events can be kept in memory; this one is lost");
         }
     }
 
-    /// How many appends wait.
+    /// Writes down what can neither be appended nor kept, because we are ending.
+    pub(super) fn lose(&self, append: &Append, why: &Error) {
+        self.metrics.unkept.inc_by(append.events.len() as u64);
+        write_down(
+            append,
+            why,
+            "We end before an event could be kept; its client is not told of success",
+        );
+    }
+
+    /// How many events wait.
     pub(super) fn len(&self) -> usize {
-        self.lock().len()
+        events(&self.lock())
     }
 
-    /// Appends what waits, until the stop; then once more.
-    pub(super) async fn drain_into_outbox(self, stop: CancellationToken) {
-        loop {
-            let stopping = tokio::select! {
-                () = sleep(PAUSE) => false,
-                () = stop.cancelled() => true,
-            };
-            self.append_all().await;
-            if stopping {
-                break;
-            }
+    /// Appends what waits, oldest first, until the outbox refuses again; `tell` hears of each event.
+    pub(super) async fn append_all(&self, tell: impl Fn(&Appended)) {
+        if self.lock().is_empty() {
+            return;
         }
-    }
-
-    /// Appends what waits, oldest first, until the outbox refuses again.
-    pub(super) async fn append_all(&self) {
+        // Two at once would append the same and take away what neither has appended.
+        let _turn = self.turn.lock().await;
         loop {
             let Some(append) = self.lock().front().cloned() else {
                 return;
             };
-            if self.outbox.append(append).await.is_err() {
+            let Ok(appended) = self.outbox.append(append).await else {
                 return;
-            }
+            };
+            appended.iter().for_each(&tell);
             let mut waiting = self.lock();
             waiting.pop_front();
-            self.metrics.waiting.set(waiting.len() as i64);
+            self.metrics.waiting.set(events(&waiting) as i64);
             if waiting.is_empty() {
                 info!("The outbox takes events again; all that waited in memory are durable");
             }
@@ -95,5 +93,54 @@ impl Unrecorded {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Append>> {
         // A list is a list even if somebody panicked while holding it.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn events(waiting: &VecDeque<Append>) -> usize {
+    waiting.iter().map(|append| append.events.len()).sum()
+}
+
+fn write_down(append: &Append, why: &Error, what: &'static str) {
+    for event in &append.events {
+        let envelope = Envelope::of(event).to_json();
+        error!(error = why.chain(), envelope, "{what}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::Event;
+    use crate::event::EventId;
+    use crate::event::IntentId;
+    use crate::event::schema::tests::sample;
+    use crate::outbox;
+    use crate::outbox::Before;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_two_append_at_once_is_appended_once_each_and_in_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = outbox::Config {
+            directory: directory.path().join("outbox"),
+            subscriptions: Vec::new(),
+        };
+        let outbox = Outbox::open(config, outbox::Metrics::default()).unwrap();
+        let unrecorded = Unrecorded::new(outbox.clone(), Metrics::default());
+        let mut kept = Vec::new();
+        for _ in 0..20 {
+            let intent = IntentId::now();
+            let event = Event { id: EventId::of(intent, None), sequence: None, ..sample() };
+            kept.push(event.id);
+            let append = Append { intent, events: vec![event], before: Before::Unknown };
+            unrecorded.keep(append, &Error::Closed);
+        }
+        assert_eq!(unrecorded.len(), kept.len());
+        let told = Mutex::new(Vec::new());
+        let tell = |appended: &Appended| told.lock().unwrap().push(appended.event.id);
+        tokio::join!(unrecorded.append_all(tell), unrecorded.append_all(tell));
+        assert_eq!(unrecorded.len(), 0);
+        assert_eq!(*told.lock().unwrap(), kept);
+        outbox.close().await;
     }
 }

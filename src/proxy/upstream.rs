@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use tracing::debug;
 
 use crate::connect::Connector;
+use crate::listener::Timed;
 use crate::tasks::Tasks;
 
 use super::error::Error;
@@ -34,6 +35,7 @@ pub(super) struct Upstream(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     connector: Connector,
+    stall: Duration,
     shared: Pool,
     /// Connections are tasks of their own tracker: nobody waits for idle ones at a drain.
     tasks: Tasks,
@@ -86,8 +88,10 @@ const IDLE: Duration = Duration::from_secs(30);
 const MAX_IDLE: usize = 32;
 
 impl Upstream {
-    pub(super) fn new(connector: Connector) -> Self {
-        Self(Arc::new(Inner { connector, shared: Pool::default(), tasks: Tasks::new() }))
+    /// A registry that takes nothing of what it is sent for `stall` is given up.
+    pub(super) fn new(connector: Connector, stall: Duration) -> Self {
+        let (shared, tasks) = (Pool::default(), Tasks::new());
+        Self(Arc::new(Inner { connector, stall, shared, tasks }))
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -126,10 +130,14 @@ impl Upstream {
                 Err(error) => error,
             };
             let mut error = error;
+            // What comes back was not written, not a byte of it.
             match error.take_message() {
-                // Not a byte of it was written.
                 Some(unsent) if reused => request = unsent,
-                _ => {
+                Some(unsent) => {
+                    let error = Error::Unsent { source: error.into_error() };
+                    return Err(Failed { error, stale: false, unsent: Some(unsent.into_body()) });
+                }
+                None => {
                     let source = error.into_error();
                     let stale = reused && (source.is_incomplete_message() || source.is_closed());
                     return Err(Failed { error: Error::Exchange { source }, stale, unsent: None });
@@ -148,7 +156,7 @@ impl Upstream {
         // No rule asks for it, but a client that can tell us from the registry will be written some day.
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(io))
+            .handshake(TokioIo::new(Timed::new(io, self.0.stall)))
             .await
             .map_err(|source| Error::Exchange { source })?;
         self.0.tasks.spawn(async move {

@@ -272,8 +272,9 @@ fn media_type(raw: Option<&RawValue>) -> Option<MediaType> {
 
 fn content_size(config: Option<&Descriptor>, layers: Option<&[Descriptor]>) -> Option<u64> {
     let layers = layers?;
-    let sizes = config.into_iter().chain(layers).map(|descriptor| descriptor.size);
-    sizes.sum::<Option<u64>>()
+    // Sizes are a stranger's numbers: a sum that no integer holds is as good as unknown.
+    let mut sizes = config.into_iter().chain(layers).map(|descriptor| descriptor.size);
+    sizes.try_fold(0_u64, |sum, size| sum.checked_add(size?))
 }
 
 fn only_statements(layers: &[Descriptor]) -> bool {
@@ -340,6 +341,13 @@ mod tests {
         let manifest = image("application/vnd.oci.image.config.v1+json", layers);
         assert_eq!(manifest.content_size, Some(130));
         assert_eq!(manifest.kind(None, None), Kind::Image);
+    }
+
+    #[test]
+    fn sizes_beyond_all_numbers_are_unknown() {
+        let layer = format!(r#"{{"size":{}}}"#, u64::MAX);
+        let manifest = image("application/vnd.oci.image.config.v1+json", &layer);
+        assert_eq!(manifest.content_size, None);
     }
 
     #[test]

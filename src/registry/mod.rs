@@ -28,3 +28,4 @@ pub use self::reference::Reference;
 pub use self::reference::Tag;
 pub use self::route::Ambiguous;
 pub use self::route::Route;
+pub use self::route::percent_decoded;

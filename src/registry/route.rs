@@ -54,7 +54,7 @@ impl Route {
     /// Reads the path of a request, without its query.
     #[must_use]
     pub fn of(path: &str) -> Self {
-        let Some(path) = decoded(path) else {
+        let Some(path) = percent_decoded(path) else {
             return Self::Other;
         };
         let segments: Vec<&str> = path.split('/').collect();
@@ -96,7 +96,7 @@ impl Ambiguous {
             [checked @ .., id] if checked.ends_with(&["blobs", "uploads"]) => (checked, Some(*id)),
             all => (all, None),
         };
-        if id.is_some_and(|id| is_relative(&decoded(id).unwrap_or(Cow::Borrowed(id)))) {
+        if id.is_some_and(|id| is_relative(&percent_decoded(id).unwrap_or(Cow::Borrowed(id)))) {
             return Err(Self::RelativeSegment);
         }
         checked.iter().try_for_each(|segment| Self::check_segment(segment))
@@ -122,7 +122,7 @@ impl Ambiguous {
                 [_, tail @ ..] => tail,
             };
         }
-        let relative = decoded(segment).is_none_or(|s| s.is_empty() || is_relative(&s));
+        let relative = percent_decoded(segment).is_none_or(|s| s.is_empty() || is_relative(&s));
         if relative { Err(Self::RelativeSegment) } else { Ok(()) }
     }
 }
@@ -131,13 +131,14 @@ fn is_relative(segment: &str) -> bool {
     matches!(segment, "." | "..")
 }
 
-/// The path with its escapes taken out once, or nothing if one is invalid or the result is not text.
-fn decoded(path: &str) -> Option<Cow<'_, str>> {
-    if !path.contains('%') {
-        return Some(Cow::Borrowed(path));
+/// The text with its percent escapes taken out once, or nothing if one is invalid or the result is not text.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('%') {
+        return Some(Cow::Borrowed(text));
     }
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.as_bytes();
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
     loop {
         rest = match rest {
             [] => break,

@@ -1,11 +1,19 @@
 //! Stopping in the middle of anything loses nothing.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::net::TcpStream;
+use std::sync::Mutex;
+use std::time::Duration;
+use std::time::Instant;
 
 use crate::support::Answer;
 use crate::support::Image;
 use crate::support::Raw;
+use crate::support::Scripted;
+use crate::support::Sidecar;
 use crate::support::Stage;
+use crate::support::Workdir;
 use crate::support::sha256;
 use crate::support::until;
 
@@ -26,11 +34,12 @@ fn half_an_upload(stage: &Stage) -> (Raw, Vec<u8>) {
     let mut raw = Raw::connect(&stage.sidecar);
     raw.send(format!(
         "PUT {target}&digest={} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/octet-stream\r\n\
-         Content-Length: {}\r\n\r\n",
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         sha256(&blob),
         stage.sidecar.host(),
         blob.len()
     ));
+    assert!(raw.head().starts_with("HTTP/1.1 100 "), "the request has begun");
     let (first, rest) = blob.split_at(blob.len() / 2);
     raw.send(first);
     (raw, rest.to_vec())
@@ -65,10 +74,11 @@ fn a_push_in_flight_is_finished_and_told() {
     let mut raw = Raw::connect(&stage.sidecar);
     raw.send(format!(
         "PUT /v2/team/app/manifests/1.0 HTTP/1.1\r\nHost: {}\r\nContent-Type: {IMAGE}\r\n\
-         Content-Length: {}\r\n\r\n",
+         Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         stage.sidecar.host(),
         image.manifest.len()
     ));
+    assert!(raw.head().starts_with("HTTP/1.1 100 "), "the request has begun");
     let (first, rest) = image.manifest.split_at(100);
     raw.send(first);
     stage.sidecar.terminate();
@@ -135,4 +145,56 @@ fn an_idle_http_2_connection_does_not_hold_us_up() {
     let _greeted = Raw::speaking(&stage.sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"]);
     stage.sidecar.stop();
     assert!(idle.closes());
+}
+
+#[test]
+fn an_operator_who_never_finishes_does_not_hold_us_up() {
+    let mut stage = Stage::open();
+    let mut operator = TcpStream::connect(stage.sidecar.address("admin")).unwrap();
+    operator.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    // Answered means that the connection before it was accepted, too.
+    assert_eq!(stage.admin().get("/healthz").status, 200);
+    let began = Instant::now();
+    stage.sidecar.stop();
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+/// Between the end of the outbox and our own there is a moment in which the registry may still answer.
+#[test]
+fn a_success_whose_event_comes_too_late_is_not_passed_on() {
+    let (answer, answers) = std::sync::mpsc::channel::<()>();
+    let answers = Mutex::new(answers);
+    let registry = Scripted::start(move |mut conversation| {
+        while let Some(head) = conversation.head() {
+            if head.starts_with("HEAD ") {
+                conversation.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+                continue;
+            }
+            conversation.body(2);
+            answers.lock().unwrap().recv().ok();
+            conversation.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let work = Workdir::new();
+    let mut sidecar = Sidecar::before(&work, &registry.url(), "");
+    // Whoever is asked last keeps us a little longer.
+    let mut operator = TcpStream::connect(sidecar.address("admin")).unwrap();
+    operator.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
+    let mut raw = Raw::connect(&sidecar);
+    raw.send(format!(
+        "PUT /v2/team/app/manifests/1.0 HTTP/1.1\r\nHost: {}\r\nContent-Type: {IMAGE}\r\n\
+         Content-Length: 2\r\n\r\n{{}}",
+        sidecar.host()
+    ));
+    until("the push at the registry", || {
+        registry.heads().iter().any(|head| head.starts_with("PUT ")).then_some(())
+    });
+    sidecar.terminate();
+    sidecar.wait_for_log("the drain", &[("signal", "SIGTERM")]);
+    sidecar.terminate();
+    let lock = File::open(work.join("state/outbox/outbox.lock")).unwrap();
+    until("the outbox to be closed", || lock.try_lock().ok());
+    answer.send(()).unwrap();
+    assert!(!raw.says().contains(" 201 "), "nobody keeps its event");
+    assert_eq!(sidecar.wait().code(), Some(1), "{}", sidecar.printed());
 }

@@ -8,6 +8,7 @@ mod support;
 
 mod admin;
 mod clients;
+mod connections;
 mod deliver;
 mod dialects;
 mod drain;
@@ -17,3 +18,4 @@ mod push;
 mod recover;
 mod tools;
 mod trust;
+mod upstream;

@@ -71,6 +71,21 @@ impl Raw {
         String::from_utf8(head).unwrap()
     }
 
+    /// So many bytes of a body.
+    #[track_caller]
+    pub(crate) fn body(&mut self, length: usize) -> Vec<u8> {
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).unwrap();
+        body
+    }
+
+    /// Everything it says until it closes, however it does.
+    pub(crate) fn says(&mut self) -> String {
+        let mut rest = Vec::new();
+        self.0.read_to_end(&mut rest).ok();
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
     /// Whether the other side closes now, whatever it still says.
     pub(crate) fn closes(&mut self) -> bool {
         let mut rest = Vec::new();

@@ -39,6 +39,20 @@ impl Sidecar {
         Self::with_flags(work, &["--config", file.to_str().unwrap()], &[])
     }
 
+    /// In front of any registry, with nobody to tell: events stand in the log. These lines
+    /// go at the end of its file.
+    #[track_caller]
+    pub(crate) fn before(work: &Workdir, upstream: &str, more: &str) -> Self {
+        let yaml = format!(
+            "registry: {{ name: registry.example.com, upstream: \"{upstream}\" }}\n\
+             identities: {{ registry: {{ local_ca: {{ names: [localhost, registry.example.com] }} }} }}\n\
+             listeners:\n\
+             \x20 - {{ address: \"127.0.0.1:0\", serve: [registry], identity: registry }}\n\
+             \x20 - {{ address: \"127.0.0.1:0\", serve: [admin] }}\n{more}"
+        );
+        Self::with_file(work, &yaml)
+    }
+
     /// One that was started, ready or not: for those that shall not start.
     pub(crate) fn starting(work: &Workdir, flags: &[&str], environment: &[(&str, &Path)]) -> Self {
         let mut command = pushbell(work, &["run"]);
