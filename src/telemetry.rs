@@ -88,6 +88,19 @@ pub fn start(config: &Config) -> Result<(), InvalidLevel> {
     Ok(())
 }
 
+/// An error with everything behind it on one line: `what we were doing: why: why that`.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// A peer's text made fit for a log line or an event: no control characters, at most `limit` characters,
 /// `…` where it was cut.
 #[must_use]

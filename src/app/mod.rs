@@ -1,14 +1,16 @@
 //! The composition root: the only module that knows every part. It loads what the configuration names,
 //! binds sockets, wires the parts, runs them, and ends them in the order of `shutdown.rs`.
 
+mod bound;
 mod describe;
+mod descriptors;
 mod error;
 mod front;
 mod parts;
+mod readiness;
 mod renewal;
 mod welcome;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -25,22 +27,15 @@ use tracing::info;
 use tracing::warn;
 
 use crate::admin::Admin;
-use crate::admin::Ask;
-use crate::admin::Detail;
-use crate::admin::Readiness;
-use crate::admin::Standing;
 use crate::certs;
-use crate::certs::ServerIdentities;
 use crate::config;
 use crate::config::Config;
 use crate::config::OnFailure;
 use crate::config::Serve;
 use crate::config::Upstream;
-use crate::connect::Connector;
 use crate::delivery;
 use crate::delivery::Delivery;
 use crate::listener;
-use crate::listener::Listener;
 use crate::listener::Room;
 use crate::outbox;
 use crate::outbox::Outbox;
@@ -49,7 +44,12 @@ use crate::proxy::Proxy;
 use crate::shutdown::Shutdown;
 use crate::tasks::Tasks;
 
+use self::bound::Bound;
+use self::bound::bind;
+use self::bound::registry_address;
+use self::bound::registry_name;
 use self::front::Front;
+use self::readiness::Question;
 use self::renewal::Renewal;
 
 pub use self::describe::describe;
@@ -62,9 +62,6 @@ pub use self::parts::Parts;
 pub use self::welcome::Started;
 pub use self::welcome::shown_authority;
 pub use self::welcome::welcome;
-
-/// How long a readiness probe waits for a connection to the registry.
-const PROBE: Duration = Duration::from_secs(1);
 
 /// How long closing the outbox may take, once everything else has ended or its time is over.
 const SEALING: Duration = Duration::from_secs(10);
@@ -83,7 +80,7 @@ const OPERATORS: usize = 256;
 pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Result<(), Error> {
     // A second provider in one process is refused, and the first is the same one.
     certs::provider().as_ref().clone().install_default().ok();
-    let descriptors = raise_descriptors();
+    let descriptors = descriptors::raise();
     let mut metrics = Registry::default();
     let outbox = outbox::Config {
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
@@ -124,15 +121,6 @@ struct Running {
 struct Work {
     tasks: Tasks,
     stop: CancellationToken,
-}
-
-/// What listeners show, by the identity's name.
-type Servers = BTreeMap<String, Vec<ServerIdentities>>;
-
-/// A bound listener and what it will serve.
-struct Bound<'a> {
-    listener: Listener,
-    config: &'a config::Listener,
 }
 
 impl Running {
@@ -190,7 +178,7 @@ impl Running {
         };
         let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
         let limits = &config.limits;
-        let connections = connections(limits.connections, descriptors);
+        let connections = descriptors::connections(limits.connections, descriptors);
         if connections < limits.connections {
             warn!(
                 connections,
@@ -280,125 +268,8 @@ impl Work {
     }
 }
 
-/// What a readiness probe asks.
-struct Question {
-    draining: Arc<AtomicBool>,
-    outbox: Outbox,
-    on_failure: OnFailure,
-    proxy: Proxy,
-    delivery: Delivery,
-    upstream: Connector,
-}
-
-impl Question {
-    fn into_ask(self) -> Ask {
-        let question = Arc::new(self);
-        Arc::new(move || {
-            let question = question.clone();
-            Box::pin(async move { question.answer().await })
-        })
-    }
-
-    async fn answer(&self) -> Readiness {
-        let mut degraded = Vec::new();
-        let mut status = Standing::Ready;
-        if let outbox::State::Failed(what) = self.outbox.state() {
-            degraded.push(Detail { part: "outbox", what });
-            if self.on_failure == OnFailure::Reject {
-                status = Standing::OutboxFailed;
-            }
-        }
-        let unrecorded = self.proxy.unrecorded();
-        if unrecorded > 0 {
-            let what = format!("{unrecorded} events wait in memory only");
-            degraded.push(Detail { part: "events", what });
-        }
-        let upstream = match timeout(PROBE, self.upstream.connect()).await {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(parts::chain(&error)),
-            Err(_) => Some(format!("no connection within {} s", PROBE.as_secs())),
-        };
-        degraded.extend(upstream.map(|what| Detail { part: "upstream", what }));
-        for endpoint in self.delivery.endpoints().iter().filter(|e| e.state != "healthy") {
-            let last = endpoint.last_error.as_ref().map_or("", |(_, why)| why.as_str());
-            let what = format!("{} is {}: {last}", endpoint.name, endpoint.state);
-            degraded.push(Detail { part: "endpoint", what });
-        }
-        if self.draining.load(Ordering::Relaxed) {
-            status = Standing::Draining;
-        }
-        Readiness { status, degraded }
-    }
-}
-
 fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
     outbox::Subscription { endpoint: endpoint.name.value.clone(), filter: endpoint.when.clone() }
-}
-
-/// Takes every address before anything is served. The admin address that nobody asked for is given up if
-/// somebody else has it: a second Pushbell on one machine must still start without a file.
-fn bind<'a>(config: &'a Config, parts: &Parts) -> Result<(Vec<Bound<'a>>, Servers), Error> {
-    let (mut bound, mut servers) = (Vec::new(), Servers::new());
-    for listener in &config.listeners {
-        let identity = listener.identity.as_ref().and_then(|i| parts.identities.get(&i.value));
-        let server = identity.map(|identity| ServerIdentities::new(identity, &[]));
-        let tls = server.as_ref().map(ServerIdentities::config).transpose();
-        if let (Some(identity), Some(server)) = (identity, server) {
-            servers.entry(identity.name().to_owned()).or_default().push(server);
-        }
-        let limits = &config.limits;
-        let had = Listener::bind(listener::Config {
-            address: match &listener.address.value {
-                config::Address::Tcp(address) => listener::Address::Tcp(*address),
-                config::Address::Unix(path) => listener::Address::Unix(path.clone()),
-            },
-            tls: tls.map_err(|source| Error::Identity { source })?,
-            limits: listener::Limits {
-                handshake: limits.handshake,
-                idle: limits.idle,
-                stall: limits.body_idle,
-            },
-        });
-        match had {
-            Ok(had) => bound.push(Bound { listener: had, config: listener }),
-            Err(error) if asked_for(listener) => return Err(Error::Listen { source: error }),
-            Err(error) => {
-                warn!(
-                    error = parts::chain(&error),
-                    "No /healthz, /readyz and /metrics; name another address with --admin"
-                );
-            }
-        }
-    }
-    Ok((bound, servers))
-}
-
-/// Whether somebody wrote this listener down, or it serves the registry, without which we are nothing.
-fn asked_for(listener: &config::Listener) -> bool {
-    let place = &listener.address.place;
-    place.line().is_some()
-        || place.key().starts_with("--")
-        || listener.serves.contains(&Serve::Registry)
-}
-
-/// The registry's name; with the port the system chose, where it was asked to choose one.
-fn registry_name(config: &Config, bound: &[Bound<'_>]) -> String {
-    let name = &config.registry.name.value;
-    let mut addresses = registry_listeners(bound).map(|listener| listener.address());
-    let port = addresses.find_map(|address| match address {
-        listener::Address::Tcp(address) => Some(address.port()),
-        listener::Address::Unix(_) => None,
-    });
-    port.map_or_else(|| name.clone(), |port| name.bound(port)).to_string()
-}
-
-fn registry_address(bound: &[Bound<'_>]) -> Option<listener::Address> {
-    registry_listeners(bound).next().map(|listener| listener.address().clone())
-}
-
-fn registry_listeners<'a>(bound: &'a [Bound<'_>]) -> impl Iterator<Item = &'a Listener> {
-    let serving = bound.iter().filter(|bound| bound.config.serves.contains(&Serve::Registry));
-    serving.map(|bound| &bound.listener)
 }
 
 fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {
@@ -440,49 +311,5 @@ fn front(listener: &config::Listener, proxy: &Proxy, admin: &Admin) -> Front {
     Front {
         registry: serves(Serve::Registry).then(|| proxy.trusting(&listener.trusted_proxies)),
         admin: serves(Serve::Admin).then(|| admin.clone()),
-    }
-}
-
-/// The soft limit of open files is often 1,024 where the hard one is not. Says how many there may be,
-/// unless there is no limit.
-fn raise_descriptors() -> Option<u64> {
-    use rustix::process::Resource;
-    use rustix::process::getrlimit;
-    use rustix::process::setrlimit;
-    let mut limit = getrlimit(Resource::Nofile);
-    let soft = limit.current;
-    limit.current = limit.maximum;
-    match setrlimit(Resource::Nofile, limit) {
-        Ok(()) => limit.maximum,
-        Err(error) => {
-            warn!(%error, "Could not raise the limit of open files; few connections will do");
-            soft
-        }
-    }
-}
-
-/// How many connections there may be: each takes two descriptors, one to the client and one to the
-/// registry, and some stay for everything else.
-fn connections(wanted: usize, descriptors: Option<u64>) -> usize {
-    const ELSE: u64 = 256;
-    let enough = descriptors.map(|all| (all.saturating_sub(ELSE) / 2).max(1));
-    enough.map_or(wanted, |enough| wanted.min(usize::try_from(enough).unwrap_or(usize::MAX)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_leave_descriptors_for_the_rest() {
-        for (descriptors, expected) in [
-            (None, 10_000),
-            (Some(1 << 20), 10_000),
-            (Some(1024), 384),
-            (Some(256), 1),
-            (Some(0), 1),
-        ] {
-            assert_eq!(connections(10_000, descriptors), expected, "{descriptors:?}");
-        }
     }
 }

@@ -35,6 +35,7 @@ use crate::delivery::Dialect;
 use crate::delivery::Signer;
 use crate::delivery::preset::Preset;
 use crate::delivery::sign::Scheme;
+use crate::telemetry::chain;
 
 use super::error::directory_remedy;
 
@@ -396,18 +397,6 @@ fn remedy(error: &certs::Error) -> &'static str {
         | Error::CaKey { .. } => "do that, with the same `--config` or options as here",
         _ => "put a file there that can be used, or name another",
     }
-}
-
-/// An error and its causes on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn dialect(name: DialectName) -> Dialect {

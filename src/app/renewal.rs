@@ -15,8 +15,7 @@ use crate::certs::LocalCa;
 use crate::certs::ServerIdentities;
 use crate::config::Config;
 use crate::config::IdentityOrigin;
-
-use super::parts::chain;
+use crate::telemetry::chain;
 
 /// Certificates of local CAs, kept fresh under the connections that use them: a leaf is made anew when two
 /// thirds of its life are over, here or by `pushbell certs renew`, and no connection is dropped for it.

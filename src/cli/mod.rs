@@ -27,6 +27,7 @@ use clap::Parser;
 use clap::Subcommand;
 
 use crate::config;
+use crate::telemetry::chain;
 
 /// How a command ended, in the words of `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,18 +242,6 @@ impl From<config::Problems> for Failure {
     fn from(problems: config::Problems) -> Self {
         Self::new(Exit::Usage, problems.show(paint()))
     }
-}
-
-/// An error and its causes: `what we were doing: why: why that`.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// Colour only where a person looks, and never against <https://no-color.org>.

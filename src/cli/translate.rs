@@ -10,11 +10,11 @@ use crate::delivery::sign::unsigned;
 use crate::event::Event;
 use crate::ingest;
 use crate::ingest::Kind;
+use crate::telemetry::chain;
 
 use super::Exit;
 use super::Failure;
 use super::Source;
-use super::chain;
 use super::print;
 use super::read_input;
 use super::run;

@@ -13,10 +13,10 @@ use crate::delivery::sign::NotGenuine;
 use crate::delivery::sign::Scheme;
 use crate::delivery::sign::verify;
 use crate::secret::Secret;
+use crate::telemetry::chain;
 
 use super::Exit;
 use super::Failure;
-use super::chain;
 use super::print;
 use super::read_input;
 

@@ -266,7 +266,8 @@ pub(super) struct Limits {
     /// How long a handshake may take; then the connection is closed.
     #[schemars(extend("default" = "10s"))]
     pub(super) handshake: Option<Located<Period>>,
-    /// How long a connection may wait for its next request; then it is closed.
+    /// How long a connection may wait for its next request; then it is closed. One that speaks HTTP/2 is
+    /// asked by a ping instead, and kept while it answers.
     #[schemars(extend("default" = "75s"))]
     pub(super) idle: Option<Located<Period>>,
     /// How long a body may rest, either way; then the request is given up.

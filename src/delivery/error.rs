@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyper_util::client::legacy;
 
 use crate::connect;
+use crate::telemetry::chain;
 
 use super::attempt::HEAD_LIMIT;
 use super::attempt::escaped;
@@ -75,18 +76,6 @@ impl Error {
     pub fn words(&self) -> String {
         chain(self)
     }
-}
-
-/// An error and everything behind it, on one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-        cause = error.source();
-    }
-    words
 }
 
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {

@@ -33,11 +33,11 @@ use crate::outbox::DeadReason;
 use crate::outbox::Next;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
+use crate::telemetry::chain;
 
 use super::Endpoint;
 use super::attempt::Client;
 use super::attempt::Ended;
-use super::error::chain;
 use super::health::Health;
 use super::rate::Rate;
 use super::report::Report;

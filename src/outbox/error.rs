@@ -153,19 +153,6 @@ impl Error {
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Failed { .. } | Self::Write { .. } | Self::Read { .. })
     }
-
-    /// The whole chain in one line, for a health page and a log.
-    #[must_use]
-    pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(error) = next {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            next = error.source();
-        }
-        text
-    }
 }
 
 /// Whether SQLite says that the file itself is broken.

@@ -21,6 +21,7 @@ use tracing::warn;
 
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
+use crate::telemetry::chain;
 
 use super::Claim;
 use super::Error;
@@ -217,7 +218,7 @@ impl Reader {
                     shared.metrics.oldest_owed_to(&endpoint.name, seconds);
                 }
                 Err(error) => {
-                    let error = error.chain();
+                    let error = chain(&error);
                     warn!(error, "The age of what is owed cannot be read");
                     return;
                 }
@@ -228,7 +229,7 @@ impl Reader {
 
 /// It stays claimed, so that this is said once in a run and the other lanes go on.
 fn say_unreadable(endpoint: &Endpoint, error: &Error) {
-    let error = error.chain();
+    let error = chain(&error);
     error!(error, endpoint = endpoint.name, "A stored event cannot be read, its lane stands still");
 }
 

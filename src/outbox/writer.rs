@@ -26,6 +26,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::event::EventId;
+use crate::telemetry::chain;
 
 use super::Error;
 use super::State;
@@ -250,7 +251,7 @@ impl Writer {
 
     fn fail(&mut self, error: Error) -> Arc<Error> {
         self.connection = None;
-        let reason = error.chain();
+        let reason = chain(&error);
         if self.works() {
             error!(error = reason, "The outbox has failed, it takes nothing until this is mended");
         }
@@ -273,7 +274,7 @@ impl Writer {
     fn say_failed(&self, error: &Error) {
         self.shared.metrics.failures.inc();
         if self.works() {
-            warn!(error = error.chain(), "A transaction failed, the database is opened again");
+            warn!(error = chain(&error), "A transaction failed, the database is opened again");
         }
     }
 

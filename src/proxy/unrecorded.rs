@@ -15,6 +15,7 @@ use crate::outbox::Append;
 use crate::outbox::Appended;
 use crate::outbox::Error;
 use crate::outbox::Outbox;
+use crate::telemetry::chain;
 
 use super::metrics::Metrics;
 
@@ -103,7 +104,7 @@ fn events(waiting: &VecDeque<Append>) -> usize {
 fn write_down(append: &Append, why: &Error, what: &'static str) {
     for event in &append.events {
         let envelope = Envelope::of(event).to_json();
-        error!(error = why.chain(), envelope, "{what}");
+        error!(error = chain(why), envelope, "{what}");
     }
 }
 

@@ -2,6 +2,8 @@ use std::fs;
 
 use tokio::sync::oneshot;
 
+use crate::telemetry::chain;
+
 use super::super::State;
 use super::super::batch::Command;
 use super::*;
@@ -129,7 +131,7 @@ async fn an_outbox_that_failed_says_so_and_comes_back() {
     fs::rename(&here, &away).unwrap();
     let lost = large("2");
     let error = outbox.append(lost.clone()).await.unwrap_err();
-    assert!(matches!(error, Error::Failed { .. }) && error.is_temporary(), "{}", error.chain());
+    assert!(matches!(error, Error::Failed { .. }) && error.is_temporary(), "{}", chain(&error));
     let State::Failed(reason) = outbox.state() else { panic!("it works") };
     assert!(reason.starts_with("could not open"), "{reason}");
     assert!(outbox.record(outcome(&claim, Class::Taken, Next::Acked)).await.is_err());
@@ -200,7 +202,7 @@ async fn a_claim_that_fails_half_way_leaves_nothing_claimed() {
     meddle(&outbox, |connection| connection.execute_batch("ALTER TABLE events RENAME TO away"))
         .await;
     let error = outbox.claim("a", now(), 9).await.unwrap_err();
-    assert!(matches!(error, Error::Read { .. }), "{}", error.chain());
+    assert!(matches!(error, Error::Read { .. }), "{}", chain(&error));
     meddle(&outbox, |connection| connection.execute_batch("ALTER TABLE away RENAME TO events"))
         .await;
     assert_eq!(sequences(&outbox.claim("a", now(), 9).await.unwrap()), [1, 2, 3, 4]);

@@ -1,0 +1,72 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::admin::Ask;
+use crate::admin::Detail;
+use crate::admin::Readiness;
+use crate::admin::Standing;
+use crate::config::OnFailure;
+use crate::connect::Connector;
+use crate::delivery::Delivery;
+use crate::outbox;
+use crate::outbox::Outbox;
+use crate::proxy::Proxy;
+use crate::telemetry::chain;
+
+/// How long a readiness probe waits for a connection to the registry.
+const PROBE: Duration = Duration::from_secs(1);
+
+/// What a readiness probe asks.
+pub(super) struct Question {
+    pub(super) draining: Arc<AtomicBool>,
+    pub(super) outbox: Outbox,
+    pub(super) on_failure: OnFailure,
+    pub(super) proxy: Proxy,
+    pub(super) delivery: Delivery,
+    pub(super) upstream: Connector,
+}
+
+impl Question {
+    pub(super) fn into_ask(self) -> Ask {
+        let question = Arc::new(self);
+        Arc::new(move || {
+            let question = question.clone();
+            Box::pin(async move { question.answer().await })
+        })
+    }
+
+    async fn answer(&self) -> Readiness {
+        let mut degraded = Vec::new();
+        let mut status = Standing::Ready;
+        if let outbox::State::Failed(what) = self.outbox.state() {
+            degraded.push(Detail { part: "outbox", what });
+            if self.on_failure == OnFailure::Reject {
+                status = Standing::OutboxFailed;
+            }
+        }
+        let unrecorded = self.proxy.unrecorded();
+        if unrecorded > 0 {
+            let what = format!("{unrecorded} events wait in memory only");
+            degraded.push(Detail { part: "events", what });
+        }
+        let upstream = match timeout(PROBE, self.upstream.connect()).await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(chain(&error)),
+            Err(_) => Some(format!("no connection within {} s", PROBE.as_secs())),
+        };
+        degraded.extend(upstream.map(|what| Detail { part: "upstream", what }));
+        for endpoint in self.delivery.endpoints().iter().filter(|e| e.state != "healthy") {
+            let last = endpoint.last_error.as_ref().map_or("", |(_, why)| why.as_str());
+            let what = format!("{} is {}: {last}", endpoint.name, endpoint.state);
+            degraded.push(Detail { part: "endpoint", what });
+        }
+        if self.draining.load(Ordering::Relaxed) {
+            status = Standing::Draining;
+        }
+        Readiness { status, degraded }
+    }
+}
