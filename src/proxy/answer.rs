@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::error::Error;
 use super::error::Refused;
-use super::stream::ResponseBody;
+use super::response::ResponseBody;
 
 #[derive(Serialize)]
 struct Errors<'a> {

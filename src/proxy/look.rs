@@ -16,7 +16,7 @@ use crate::registry::RepositoryName;
 use crate::registry::Tag;
 use crate::secret::Secret;
 
-use super::stream::RequestBody;
+use super::request::RequestBody;
 use super::upstream::Session;
 use super::upstream::Share;
 use super::upstream::Upstream;

@@ -14,7 +14,9 @@ mod headers;
 mod look;
 mod metrics;
 mod observe;
-mod stream;
+mod paced;
+mod request;
+mod response;
 mod unrecorded;
 mod upstream;
 
@@ -72,7 +74,7 @@ pub use self::error::Refused;
 pub use self::look::Account;
 pub use self::look::USER_AGENT;
 pub use self::metrics::Metrics;
-pub use self::stream::ResponseBody;
+pub use self::response::ResponseBody;
 
 /// What the proxy needs to know.
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ use crate::registry::Digest;
 use crate::registry::Digester;
 
 use super::budget::Share;
-use super::stream::Paced;
+use super::paced::Paced;
 
 /// What was seen of a manifest that has arrived to its last byte.
 #[derive(Debug)]

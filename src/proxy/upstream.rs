@@ -26,7 +26,7 @@ use crate::listener::Timed;
 use crate::tasks::Tasks;
 
 use super::error::Error;
-use super::stream::RequestBody;
+use super::request::RequestBody;
 
 /// The way to the registry.
 #[derive(Debug, Clone)]

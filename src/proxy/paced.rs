@@ -1,0 +1,79 @@
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tokio::time::Sleep;
+use tokio::time::sleep_until;
+
+use crate::body::BoxError;
+
+/// A body that fails when nothing moved for a while.
+///
+/// One timer per body, which looks back when it fires: between once and twice `idle` may pass.
+pub(super) struct Paced<B> {
+    body: B,
+    idle: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    moved: bool,
+}
+
+/// Nothing of a body came for too long.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing came for {} s", idle.as_secs())]
+pub(super) struct Stalled {
+    idle: Duration,
+}
+
+impl<B> Paced<B> {
+    pub(super) fn new(body: B, idle: Duration) -> Self {
+        Self { body, idle, timer: None, moved: false }
+    }
+}
+
+impl Body for Paced<Incoming> {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                // Trailers are this hop's business (H12).
+                Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
+                Poll::Ready(frame) => {
+                    self.moved = true;
+                    return Poll::Ready(frame.map(|f| f.map_err(BoxError::from)));
+                }
+                Poll::Pending => break,
+            }
+        }
+        let idle = self.idle;
+        loop {
+            let timer =
+                self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
+            ready!(timer.as_mut().poll(cx));
+            if !std::mem::take(&mut self.moved) {
+                return Poll::Ready(Some(Err(Stalled { idle }.into())));
+            }
+            self.timer = None;
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
