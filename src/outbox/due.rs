@@ -26,7 +26,7 @@ pub struct Claim {
     pub envelope: String,
     /// The number of the attempt to make, 1 for the first.
     pub attempt: u32,
-    /// How many attempts so far ended in [`Class::Event`].
+    /// How many attempts so far ended in [`Class::Event`](super::Class::Event).
     pub event_failures: u32,
     /// When the event was appended.
     pub owed_since: OffsetDateTime,
