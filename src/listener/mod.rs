@@ -4,11 +4,14 @@
 //! Each connection is a tracked task: the drain waits for it, and it is told to finish what it has.
 
 mod accept;
+mod coalesce;
 mod connection;
 mod error;
+mod fill;
 mod handshake;
 mod metrics;
 mod network;
+mod pool;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -32,6 +35,7 @@ pub use self::accept::Listener;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
 pub use self::network::Network;
+use self::pool::Pool;
 
 /// What one listener needs to know.
 #[derive(Debug, Clone)]
@@ -104,6 +108,7 @@ pub trait Serve: Clone + Send + Sync + 'static {
 pub struct Room {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
+    buffers: Pool,
 }
 
 impl Room {
@@ -112,7 +117,11 @@ impl Room {
     #[must_use]
     pub fn new(connections: usize, handshakes: usize) -> Self {
         let room = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
-        Self { connections: room(connections), handshakes: room(handshakes) }
+        Self {
+            connections: room(connections),
+            handshakes: room(handshakes),
+            buffers: Pool::default(),
+        }
     }
 }
 
