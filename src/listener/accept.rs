@@ -27,8 +27,10 @@ use super::Limits;
 use super::Peer;
 use super::Serve;
 use super::Transport;
+use super::coalesce::Coalesced;
 use super::connection;
 use super::connection::Protocol;
+use super::fill::Filled;
 use super::handshake;
 
 /// A bound address, not served yet.
@@ -106,6 +108,8 @@ impl Listener {
                         // acknowledgement. A socket that refuses it is about to fail anyway.
                         io.set_nodelay(true).ok();
                         let address = Some(peer.ip().to_canonical());
+                        // Boxed, because every step of a connection has its own place for it.
+                        let io = Box::new(Coalesced::new(io, inner.room.buffers.clone()));
                         one(io, address, tls, &limits, &serve, &inner).await;
                     }
                     Accepted::Unix(io) => {
@@ -163,7 +167,7 @@ async fn one<Io, S>(
         _ => Protocol::Http1,
     };
     let service = serve.connection(Peer { address, transport: Transport::Tls });
-    connection::serve::<_, S>(io, protocol, service, limits, context).await;
+    connection::serve::<_, S>(Filled::new(io), protocol, service, limits, context).await;
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address)> {

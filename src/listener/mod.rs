@@ -4,11 +4,14 @@
 //! Each connection is a tracked task: the drain waits for it, and it is told to finish what it has.
 
 mod accept;
+mod coalesce;
 mod connection;
 mod error;
+mod fill;
 mod handshake;
 mod metrics;
 mod network;
+mod pool;
 mod timed;
 
 use std::fmt;
@@ -34,6 +37,8 @@ pub use self::error::Error;
 pub use self::metrics::Metrics;
 pub use self::network::Network;
 pub use self::timed::Timed;
+
+use self::pool::Pool;
 
 /// What one listener needs to know.
 #[derive(Debug, Clone)]
@@ -113,6 +118,7 @@ pub trait Serve: Clone + Send + Sync + 'static {
 pub struct Room {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
+    buffers: Pool,
 }
 
 impl Room {
@@ -121,7 +127,11 @@ impl Room {
     #[must_use]
     pub fn new(connections: usize, handshakes: usize) -> Self {
         let room = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
-        Self { connections: room(connections), handshakes: room(handshakes) }
+        Self {
+            connections: room(connections),
+            handshakes: room(handshakes),
+            buffers: Pool::default(),
+        }
     }
 }
 
