@@ -13,9 +13,9 @@
 //! bytes sent, in standard base64 with padding. Entries of other versions (`v1a`, …) are for other readers.
 //!
 //! A secret is `whsec_` and the base64 of 24 to 64 random bytes, which are the key; white space around it,
-//! such as the last line feed of a file, does not count. **Anything else is refused**, because libraries
-//! disagree about it: some decode a text without the prefix as base64, some take its bytes. Whoever has a plain
-//! text of 24 to 64 bytes that a receiver uses as the key itself writes `whsec_` and the base64 of it:
+//! such as the last line feed of a file, does not count. The base64 alone is taken too, as the reference
+//! libraries take it. **Anything else is refused**: some receivers use a plain text's bytes as the key, and
+//! whoever has such a text of 24 to 64 bytes writes `whsec_` and the base64 of it:
 //! `printf 'whsec_%s\n' "$(printf %s "$SECRET" | base64 -w0)"`.
 //!
 //! Source: standard-webhooks/standard-webhooks `spec/standard-webhooks.md`.

@@ -15,9 +15,9 @@ pub enum InvalidSecret {
     /// There is no text.
     #[error("the secret is empty; {MAKE_ONE}")]
     Empty,
-    /// It does not say what it is.
+    /// It neither says what it is nor looks like it.
     #[error(
-        "a standard-webhooks secret starts with `whsec_` and this one does not; {MAKE_ONE}, or put `whsec_` before the base64 of the {SHORTEST} to {LONGEST} bytes that the receiver uses as its key"
+        "a standard-webhooks secret is `whsec_` and base64, and this one is not; {MAKE_ONE}, or put `whsec_` before the base64 of the {SHORTEST} to {LONGEST} bytes that the receiver uses as its key"
     )]
     Prefix,
     /// What follows the prefix cannot be decoded.
@@ -42,12 +42,13 @@ pub(super) fn key(secret: &Secret) -> Result<hmac::Key, InvalidSecret> {
     if text.is_empty() {
         return Err(InvalidSecret::Empty);
     }
-    let encoded = text.strip_prefix(PREFIX).ok_or(InvalidSecret::Prefix)?;
+    let (encoded, bare) = text.strip_prefix(PREFIX).map_or((text, true), |rest| (rest, false));
+    let wrong = |otherwise| if bare { InvalidSecret::Prefix } else { otherwise };
     // In a `Secret` at once, so that it is wiped whatever happens next.
-    let key = Secret::new(BASE64.decode(encoded).map_err(|_| InvalidSecret::Base64)?);
+    let key = Secret::new(BASE64.decode(encoded).map_err(|_| wrong(InvalidSecret::Base64))?);
     let bytes = key.expose().len();
     if !(SHORTEST..=LONGEST).contains(&bytes) {
-        return Err(InvalidSecret::Length { bytes });
+        return Err(wrong(InvalidSecret::Length { bytes }));
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, key.expose()))
 }

@@ -77,14 +77,15 @@ fn a_rotation_signs_with_both_and_takes_either() {
 fn secrets_are_whsec_and_24_to_64_bytes() {
     let of = |bytes: usize| format!("whsec_{}", BASE64.encode(vec![1; bytes]));
     let unpadded = of(32).trim_end_matches('=').to_owned();
-    for good in [of(24), of(64), format!("  {}\r\n", of(32)), unpadded] {
+    let bare = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned();
+    for good in [of(24), of(64), format!("  {}\r\n", of(32)), unpadded, bare] {
         assert!(signer(&good).is_ok(), "{good}");
     }
     for (bad, expected) in [
         (String::new(), InvalidSecret::Empty),
         (" \n".to_owned(), InvalidSecret::Empty),
         ("correct horse battery staple".to_owned(), InvalidSecret::Prefix),
-        ("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(), InvalidSecret::Prefix),
+        ("c2hvcnQ=".to_owned(), InvalidSecret::Prefix),
         ("whsk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(), InvalidSecret::Prefix),
         ("whsec_not base64!".to_owned(), InvalidSecret::Base64),
         ("whsec_-_-_".to_owned(), InvalidSecret::Base64),
