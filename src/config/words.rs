@@ -173,15 +173,17 @@ impl PresetName {
     }
 }
 
-/// Words that lower parts own already.
+/// Words that lower parts own already. An event of one that comes `later` is never made in this version, and
+/// whoever asked for it would wait in vain.
 macro_rules! words_of_events {
-    ($($type:ty, $what:literal, $expected:literal;)+) => {$(
+    ($($type:ty, $what:literal, $expected:literal, later $later:expr;)+) => {$(
         impl Scalar for $type {
             const EXPECTED: &'static str = $expected;
 
             fn parse(text: &str) -> Result<Self, Wrong> {
-                let words: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
-                Self::of(text).ok_or_else(|| wrong($what, text, &words, &[]))
+                let words = now(Self::ALL.iter().map(|value| value.as_str()), $later);
+                let known = Self::of(text).filter(|_| !$later.contains(&text));
+                known.ok_or_else(|| wrong($what, text, &words, $later))
             }
         }
 
@@ -195,7 +197,7 @@ macro_rules! words_of_events {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                let words: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                let words = now(Self::ALL.iter().map(|value| value.as_str()), $later);
                 json_schema!({ "type": "string", "enum": words })
             }
         }
@@ -203,9 +205,14 @@ macro_rules! words_of_events {
 }
 
 words_of_events! {
-    Action, "action", "an action such as `push`";
-    Change, "change", "a change such as `moved`";
-    Kind, "kind", "a kind such as `image`";
+    Action, "action", "an action such as `push`", later &["mount", "pull"];
+    Change, "change", "a change such as `moved`", later &[];
+    Kind, "kind", "a kind such as `image`", later &[];
+}
+
+/// The words that mean something already.
+fn now(all: impl Iterator<Item = &'static str>, later: &[&str]) -> Vec<&'static str> {
+    all.filter(|word| !later.contains(word)).collect()
 }
 
 #[cfg(test)]
@@ -233,6 +240,9 @@ mod tests {
         }
         let later = Serve::parse("hooks").unwrap_err();
         assert!(later.message.contains("not of this version yet"), "{later:?}");
+        let later = Action::parse("pull").unwrap_err();
+        assert!(later.message.contains("not of this version yet"), "{later:?}");
+        assert_eq!(Action::parse("delete"), Ok(Action::Delete));
         assert!(Action::parse("pushed").unwrap_err().remedy.contains("`push`"));
     }
 }
