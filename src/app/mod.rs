@@ -137,8 +137,11 @@ impl Running {
         let background = Tasks::new();
         background.spawn(signals);
 
-        let (bound, servers) = bind(config, &parts)?;
-        let renewal = Renewal::new(config, &parts.identities, servers, &parts.clients);
+        let (bound, shown) = bind(config, &parts)?;
+        let standing = certs::Standing::default();
+        let kept = certs::Metrics::default();
+        kept.register(&mut registry, standing.clone());
+        let renewal = Renewal::new(config, &parts, shown, standing.clone(), kept);
         let (requests, deliveries, operators) = (Work::default(), Work::default(), Work::default());
         let name = registry_name(config, &bound);
         let address = registry_address(&bound);
@@ -158,7 +161,7 @@ impl Running {
             requests.tasks.clone(),
             proxied,
         );
-        deliveries.tasks.spawn(renewal.run(deliveries.stop.clone()));
+        deliveries.tasks.spawn(renewal.run(shutdown.reload(), deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
         let delivery = Delivery::start(
             parts.endpoints,
@@ -175,6 +178,7 @@ impl Running {
             proxy: proxy.clone(),
             delivery,
             upstream: parts.upstream.clone(),
+            certificates: standing,
         };
         let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
         let limits = &config.limits;
@@ -205,7 +209,7 @@ impl Running {
             info!(
                 address = %listener.address(),
                 serve = config.serves.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(","),
-                identity = config.identity.as_ref().map(|i| i.value.as_str()),
+                identity = identities(config),
                 "Listening"
             );
             work.tasks.spawn(listener.serve(front, context));
@@ -304,6 +308,12 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
             ..proxy::Limits::default()
         },
     }
+}
+
+/// The names of what a listener shows, the default first.
+fn identities(listener: &config::Listener) -> Option<String> {
+    let names: Vec<&str> = listener.all_identities().map(|i| i.value.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(","))
 }
 
 fn front(listener: &config::Listener, proxy: &Proxy, admin: &Admin) -> Front {

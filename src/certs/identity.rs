@@ -169,6 +169,21 @@ impl Identity {
         (self.not_after() - self.not_before()).max(Duration::ZERO)
     }
 
+    /// Who issued the last certificate of our chain, if that of `other` goes on with his certificate
+    /// there. A root is not missed: clients have it.
+    #[must_use]
+    pub(super) fn lacks_chain_of(&self, other: &Self) -> Option<String> {
+        let last = x509::parse(self.0.certified.cert.last()?).ok()?;
+        let goes_on = |certificate: &CertificateDer<'_>| {
+            x509::parse(certificate).is_ok_and(|next| {
+                next.subject().as_raw() == last.issuer().as_raw()
+                    && next.subject().as_raw() != next.issuer().as_raw()
+            })
+        };
+        let theirs = &other.0.certified.cert;
+        theirs.iter().skip(1).any(goes_on).then(|| x509::distinguished(last.issuer()))
+    }
+
     /// The file of the certificate.
     #[must_use]
     pub fn certificate_path(&self) -> &Path {

@@ -17,20 +17,21 @@ pub struct ServerIdentities(Arc<ArcSwap<ByName>>);
 
 #[derive(Debug)]
 struct ByName {
-    default: Arc<CertifiedKey>,
+    default: Option<Arc<CertifiedKey>>,
     names: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl ServerIdentities {
     /// Starts with `default` for clients that ask for no name, or for one that nobody covers, and
-    /// `others` for the names that they cover; of two that cover a name, the first.
+    /// `others` for the names that they cover; of two that cover a name, the first. Without a default,
+    /// which may not have been issued yet, such clients are refused.
     #[must_use]
-    pub fn new(default: &Identity, others: &[Identity]) -> Self {
+    pub fn new(default: Option<&Identity>, others: &[Identity]) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(ByName::new(default, others))))
     }
 
     /// Takes these identities for every handshake from now on.
-    pub fn replace(&self, default: &Identity, others: &[Identity]) {
+    pub fn replace(&self, default: Option<&Identity>, others: &[Identity]) {
         self.0.store(Arc::new(ByName::new(default, others)));
     }
 
@@ -56,22 +57,22 @@ impl ServerIdentities {
 
 impl ResolvesServerCert for ServerIdentities {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load().find(client_hello.server_name()))
+        self.0.load().find(client_hello.server_name())
     }
 }
 
 impl ByName {
-    fn new(default: &Identity, others: &[Identity]) -> Self {
+    fn new(default: Option<&Identity>, others: &[Identity]) -> Self {
         let mut names = HashMap::new();
-        for identity in std::iter::once(default).chain(others) {
+        for identity in default.into_iter().chain(others) {
             for name in identity.names() {
                 names.entry(name.clone()).or_insert_with(|| identity.certified_key());
             }
         }
-        Self { default: default.certified_key(), names }
+        Self { default: default.map(Identity::certified_key), names }
     }
 
-    fn find(&self, asked: Option<&str>) -> Arc<CertifiedKey> {
+    fn find(&self, asked: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let found = asked.and_then(|asked| {
             let asked = asked.to_ascii_lowercase();
             let wildcard = || {
@@ -80,7 +81,7 @@ impl ByName {
             };
             self.names.get(&asked).or_else(wildcard)
         });
-        Arc::clone(found.unwrap_or(&self.default))
+        found.or(self.default.as_ref()).cloned()
     }
 }
 
@@ -90,5 +91,5 @@ impl ByName {
 ///
 /// As [`ServerIdentities::config`].
 pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
-    ServerIdentities::new(identity, &[]).config()
+    ServerIdentities::new(Some(identity), &[]).config()
 }

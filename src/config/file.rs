@@ -16,6 +16,7 @@ use super::host::Covered;
 use super::host::Name;
 use super::read::At;
 use super::read::Named;
+use super::read::OneOrMore;
 use super::read::Read;
 use super::read::Reader;
 use super::read::mapping;
@@ -152,8 +153,9 @@ pub(super) struct Listener {
     /// What is served there.
     #[schemars(required)]
     pub(super) serve: Option<Located<Vec<Located<Serve>>>>,
-    /// The identity it serves with. Left out: plain HTTP, on loopback or a unix socket only.
-    pub(super) identity: Option<Located<String>>,
+    /// The identity it serves with, or a list: each is shown to clients that ask for a name it covers,
+    /// the first to all others. Left out: plain HTTP, on loopback or a unix socket only.
+    pub(super) identity: Option<OneOrMore<Located<String>>>,
     /// Networks whose `Forwarded` and `X-Forwarded-*` headers are believed. Default: none.
     pub(super) trusted_proxies: Option<Vec<Located<Network>>>,
 }

@@ -161,6 +161,8 @@ pub struct Listener {
     pub serves: Vec<Serve>,
     /// Name of one of [`Config::identities`]; none is plain HTTP, and then the address is local.
     pub identity: Option<Located<String>>,
+    /// Further ones, for clients that ask for a name they cover.
+    pub further_identities: Vec<Located<String>>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
 }
@@ -190,6 +192,13 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// Attempts in a time; as many as it takes, where nothing is said.
     pub rate: Option<Rate>,
+}
+
+impl Listener {
+    /// Every identity it serves with, the default first.
+    pub fn all_identities(&self) -> impl Iterator<Item = &Located<String>> {
+        self.identity.iter().chain(&self.further_identities)
+    }
 }
 
 /// How attempts are signed.

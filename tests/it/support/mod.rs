@@ -45,5 +45,6 @@ pub(crate) use self::sidecar::command;
 pub(crate) use self::sidecar::command_with_input;
 pub(crate) use self::stage::SECRET;
 pub(crate) use self::stage::Stage;
+pub(crate) use self::wait::is_long;
 pub(crate) use self::wait::until;
 pub(crate) use self::workdir::Workdir;

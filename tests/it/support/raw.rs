@@ -14,6 +14,8 @@ use rustls::SupportedProtocolVersion;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::prelude::X509Certificate;
 
 use super::sidecar::Sidecar;
 
@@ -32,8 +34,18 @@ impl Raw {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
     ) -> Self {
-        let config = config(&sidecar.ca(), versions, alpn);
-        let name = "localhost".try_into().unwrap();
+        Self::open(sidecar, config(&sidecar.ca(), versions, alpn), "localhost")
+    }
+
+    /// To the sidecar's registry listener, under this name, trusting this CA.
+    #[track_caller]
+    pub(crate) fn trusting(sidecar: &Sidecar, ca: &Path, name: &str) -> Self {
+        Self::open(sidecar, config(ca, rustls::DEFAULT_VERSIONS, &[b"http/1.1"]), name)
+    }
+
+    #[track_caller]
+    fn open(sidecar: &Sidecar, config: ClientConfig, name: &str) -> Self {
+        let name = name.to_owned().try_into().unwrap();
         let session = ClientConnection::new(Arc::new(config), name).unwrap();
         let stream = TcpStream::connect(sidecar.address("registry")).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
@@ -50,6 +62,14 @@ impl Raw {
 
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.0.conn.alpn_protocol()
+    }
+
+    /// The common name of the certificate that was shown.
+    pub(crate) fn common_name(&self) -> String {
+        let shown = &self.0.conn.peer_certificates().expect("a certificate")[0];
+        let (_, shown) = X509Certificate::from_der(shown).unwrap();
+        let mut names = shown.subject().iter_common_name();
+        names.next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned()
     }
 
     #[track_caller]
