@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod forward;
 mod headers;
+mod known;
 mod look;
 mod metrics;
 mod observe;
@@ -64,6 +65,7 @@ use self::forward::DISCARD;
 use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
+use self::known::KnownTags;
 use self::look::Look;
 use self::unrecorded::Unrecorded;
 use self::upstream::Session;
@@ -144,6 +146,7 @@ struct Inner {
     config: Config,
     upstream: Upstream,
     look: Look,
+    known: KnownTags,
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
@@ -174,7 +177,9 @@ impl Proxy {
             Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
-        let inner = Inner { config, upstream, look, copies, outbox, unrecorded, tasks, metrics };
+        let known = KnownTags::default();
+        let inner =
+            Inner { config, upstream, look, known, copies, outbox, unrecorded, tasks, metrics };
         Self { inner: Arc::new(inner), trusted: Arc::default() }
     }
 
