@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::hash::BuildHasher as _;
 use std::hash::RandomState;
 use std::mem::take;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -14,8 +15,11 @@ use crate::registry::Tag;
 /// A push that moves such a tag needs neither to ask the outbox nor to look. What is missing here may be
 /// known all the same; what is here by the accident of equal hashes, one in 2^48 with a key nobody knows,
 /// costs an event its `change`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KnownTags(Arc<Inner>);
+
 #[derive(Debug, Default)]
-pub(super) struct KnownTags {
+struct Inner {
     key: RandomState,
     tags: Mutex<Generations>,
 }
@@ -31,13 +35,13 @@ const GENERATION: usize = 1 << 15;
 
 impl KnownTags {
     pub(super) fn contain(&self, repository: &RepositoryName, tag: &Tag) -> bool {
-        let hash = self.key.hash_one((repository.as_str(), tag.as_str()));
+        let hash = self.hash(repository, tag);
         let tags = self.lock();
         tags.young.contains(&hash) || tags.old.contains(&hash)
     }
 
     pub(super) fn add(&self, repository: &RepositoryName, tag: &Tag) {
-        let hash = self.key.hash_one((repository.as_str(), tag.as_str()));
+        let hash = self.hash(repository, tag);
         let mut tags = self.lock();
         if tags.young.len() == GENERATION {
             tags.old = take(&mut tags.young);
@@ -45,9 +49,13 @@ impl KnownTags {
         tags.young.insert(hash);
     }
 
+    fn hash(&self, repository: &RepositoryName, tag: &Tag) -> u64 {
+        self.0.key.hash_one((repository.as_str(), tag.as_str()))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Generations> {
         // Whoever panicked while holding it left two sets, which are fine as they are.
-        self.tags.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.tags.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
