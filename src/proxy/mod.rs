@@ -141,7 +141,7 @@ pub struct Proxy {
     trusted: Arc<[Network]>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     config: Config,
     upstream: Upstream,
@@ -183,6 +183,16 @@ impl Proxy {
         Self { inner: Arc::new(inner), trusted: Arc::default() }
     }
 
+    /// The same proxy for another worker: its connections to the registry are its own, and end with it.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let inner = self.inner.as_ref();
+        let upstream = Upstream::new(inner.config.connector.clone(), inner.config.limits.body_idle);
+        let look = inner.look.through(upstream.clone());
+        let inner = Inner { upstream, look, ..inner.clone() };
+        Self { inner: Arc::new(inner), trusted: self.trusted.clone() }
+    }
+
     /// The same proxy for a listener at which the forwarding headers of these peers count.
     #[must_use]
     pub fn trusting(&self, proxies: &[Network]) -> Self {
@@ -202,10 +212,9 @@ impl Proxy {
         self.inner.unrecorded.len()
     }
 
-    /// The last try to append what only memory holds, and the end of idle connections.
+    /// The last try to append what only memory holds.
     pub async fn close(&self) {
         self.inner.append_unrecorded().await;
-        self.inner.upstream.clear();
     }
 }
 
