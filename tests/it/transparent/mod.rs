@@ -1,6 +1,7 @@
 //! No client can tell that we are there: whatever a registry is asked, it is heard to say the same through
 //! us as it says directly, but for the headers of one hop.
 
+mod leaving;
 mod run;
 mod script;
 
