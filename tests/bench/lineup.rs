@@ -6,17 +6,19 @@ use anyhow::Result;
 use crate::client::Client;
 use crate::client::Target;
 use crate::client::Tls;
+use crate::figure::Better;
+use crate::figure::DIRECT;
+use crate::figure::Figure;
+use crate::figure::Target as Goal;
+use crate::figure::Value;
 use crate::peers::Front;
-use crate::peers::KINDS;
+use crate::peers::Kind;
+use crate::peers::OTHER;
+use crate::peers::OURS;
 use crate::peers::Setting;
 use crate::peers::free_port;
 use crate::pki::Pki;
 use crate::process::Cpu;
-use crate::table::Better;
-use crate::table::DIRECT;
-use crate::table::Figure;
-use crate::table::Target as Goal;
-use crate::table::median;
 
 /// What every measurement stands on.
 pub(crate) struct Stage {
@@ -24,6 +26,8 @@ pub(crate) struct Stage {
     pub(crate) directory: PathBuf,
     pub(crate) pki: Pki,
     pub(crate) client: Client,
+    /// Who is measured, in the order of the table.
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// Somebody who is measured: nobody in between, or a program that stands in front of the upstream.
@@ -41,7 +45,7 @@ pub(crate) struct Column {
     pub(crate) goal: Goal,
 }
 
-/// All samples of one contender: one list per column.
+/// All samples of one contender: one list per column, with `NaN` where there is nothing.
 pub(crate) struct Samples {
     pub(crate) name: &'static str,
     pub(crate) columns: Vec<Vec<f64>>,
@@ -57,7 +61,7 @@ impl Stage {
     ) -> Result<Vec<Contender>> {
         let target = Target { port: upstream, tls: Tls::No };
         let mut contenders = vec![Contender { name: DIRECT, target, front: None }];
-        for kind in KINDS.iter().filter(|kind| kind.find().is_some()) {
+        for kind in self.kinds.iter().filter(|kind| kind.find().is_some()) {
             let directory = self.directory.join(scene).join(kind.name);
             let setting = Setting {
                 directory: &directory,
@@ -80,6 +84,11 @@ impl Stage {
 }
 
 impl Contender {
+    /// Whether it is one of our builds.
+    pub(crate) fn is_ours(&self) -> bool {
+        [OURS, OTHER].contains(&self.name)
+    }
+
     /// Processor time so far; none for nobody.
     pub(crate) fn cpu(&self) -> Result<Option<Cpu>> {
         self.front.as_ref().map(|front| front.process.cpu()).transpose()
@@ -92,8 +101,8 @@ impl Contender {
     }
 }
 
-/// Measures everybody in turn, as many times as there are rounds, so that what else happens on the machine
-/// happens to all alike. `NaN` says that there is nothing to measure.
+/// Measures everybody in turn, as many times as there are rounds, and every other round backwards, so that
+/// what else happens on the machine happens to all alike. `NaN` says that there is nothing to measure.
 pub(crate) async fn rounds(
     scene: &str,
     contenders: &[Contender],
@@ -106,21 +115,20 @@ pub(crate) async fn rounds(
         .map(|contender| Samples { name: contender.name, columns: vec![Vec::new(); columns] })
         .collect();
     for round in 1..=rounds {
-        for (contender, samples) in contenders.iter().zip(&mut all) {
+        let mut turn: Vec<_> = contenders.iter().zip(&mut all).collect();
+        if round % 2 == 0 {
+            turn.reverse();
+        }
+        for (contender, samples) in turn {
             let measured = measure(contender).await;
-            let values = match measured
+            let values = measured
                 .with_context(|| format!("{scene}, round {round}, {}", contender.name))
-            {
-                Ok(values) => values,
-                Err(error) => {
+                .unwrap_or_else(|error| {
                     eprintln!("{error:#}");
-                    continue;
-                }
-            };
-            for (column, value) in samples.columns.iter_mut().zip(values) {
-                if value.is_finite() {
-                    column.push(value);
-                }
+                    Vec::new()
+                });
+            for (at, column) in samples.columns.iter_mut().enumerate() {
+                column.push(values.get(at).copied().unwrap_or(f64::NAN));
             }
         }
     }
@@ -136,7 +144,7 @@ pub(crate) fn medians(samples: &[Samples], columns: Vec<Column>) -> Vec<Figure> 
         target: column.goal,
         values: samples
             .iter()
-            .filter_map(|samples| Some((samples.name, median(samples.columns.get(at)?)?)))
+            .filter_map(|samples| Value::median(samples.name, samples.columns.get(at)?))
             .collect(),
     };
     columns.into_iter().enumerate().map(figure).collect()

@@ -6,6 +6,9 @@ use tokio::task::JoinSet;
 use crate::client::Connection;
 use crate::client::Protocol;
 use crate::client::Tls;
+use crate::figure::Better;
+use crate::figure::Figure;
+use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
 use crate::lineup::Stage;
@@ -13,9 +16,6 @@ use crate::lineup::medians;
 use crate::lineup::rounds;
 use crate::options::Options;
 use crate::sink::Sink;
-use crate::table::Better;
-use crate::table::Figure;
-use crate::table::Target;
 
 /// Requests under way at the same time.
 const AT_ONCE: usize = 16;
@@ -30,7 +30,7 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
         ("small GET, HTTP/2, 16 streams", Protocol::Http2, 1.0),
     ] {
         let samples = rounds(name, &contenders, options.rounds, 2, async |contender| {
-            one(stage, contender, protocol, options.requests).await
+            one(stage, contender, protocol, options.sizes.requests).await
         });
         let columns = vec![
             Column {
