@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use anyhow::Result;
 
 use crate::client::Client;
+use crate::client::Protocol;
 use crate::client::Target;
 use crate::client::Tls;
 use crate::figure::Better;
@@ -20,6 +21,9 @@ use crate::peers::free_port;
 use crate::pki::Pki;
 use crate::process::Cpu;
 
+/// Connections and requests that a fresh process is given before anything is measured.
+const WARM_UP: usize = 50;
+
 /// What every measurement stands on.
 pub(crate) struct Stage {
     /// On a real disk, where the build is; removed at the end.
@@ -35,6 +39,15 @@ pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) target: Target,
     pub(crate) front: Option<Front>,
+    start: Option<Start>,
+}
+
+/// What it takes to start it anew.
+struct Start {
+    kind: Kind,
+    directory: PathBuf,
+    upstream: u16,
+    webhook: Option<u16>,
 }
 
 /// What is measured in each round, and how it is shown.
@@ -60,21 +73,16 @@ impl Stage {
         webhook: Option<u16>,
     ) -> Result<Vec<Contender>> {
         let target = Target { port: upstream, tls: Tls::No };
-        let mut contenders = vec![Contender { name: DIRECT, target, front: None }];
+        let mut contenders = vec![Contender { name: DIRECT, target, front: None, start: None }];
         for kind in self.kinds.iter().filter(|kind| kind.find().is_some()) {
             let directory = self.directory.join(scene).join(kind.name);
-            let setting = Setting {
-                directory: &directory,
-                port: free_port()?,
-                upstream,
-                pki: &self.pki,
-                webhook,
-            };
-            match kind.start(&setting, &self.client).await {
+            let start = Start { kind: kind.clone(), directory, upstream, webhook };
+            match start.front(self).await {
                 Ok(front) => contenders.push(Contender {
                     name: kind.name,
                     target: front.target,
                     front: Some(front),
+                    start: Some(start),
                 }),
                 Err(error) => eprintln!("{}: left out of `{scene}`: {error:#}", kind.name),
             }
@@ -83,10 +91,38 @@ impl Stage {
     }
 }
 
+impl Start {
+    async fn front(&self, stage: &Stage) -> Result<Front> {
+        let setting = Setting {
+            directory: &self.directory,
+            port: free_port()?,
+            upstream: self.upstream,
+            pki: &stage.pki,
+            webhook: self.webhook,
+        };
+        self.kind.start(&setting, &stage.client).await
+    }
+}
+
 impl Contender {
     /// Whether it is one of our builds.
     pub(crate) fn is_ours(&self) -> bool {
         [OURS, OTHER].contains(&self.name)
+    }
+
+    /// The same program in a process of its own: where the kernel and the allocator put things is luck that
+    /// lasts as long as a process, and may be as much as what one looks for.
+    async fn start_anew(&mut self, stage: &Stage) -> Result<()> {
+        if let Some(start) = &self.start {
+            self.front = None;
+            let front = start.front(stage).await?;
+            self.target = front.target;
+            self.front = Some(front);
+            for _ in 0..WARM_UP {
+                stage.client.connect(self.target, Protocol::Http1).await?.ask().await?;
+            }
+        }
+        Ok(())
     }
 
     /// Processor time so far; none for nobody.
@@ -102,10 +138,12 @@ impl Contender {
 }
 
 /// Measures everybody in turn, as many times as there are rounds, and every other round backwards, so that
-/// what else happens on the machine happens to all alike. `NaN` says that there is nothing to measure.
+/// what else happens on the machine happens to all alike. Each round has processes of its own. `NaN` says
+/// that there is nothing to measure.
 pub(crate) async fn rounds(
+    stage: &Stage,
     scene: &str,
-    contenders: &[Contender],
+    contenders: &mut [Contender],
     rounds: usize,
     columns: usize,
     measure: impl AsyncFn(&Contender) -> Result<Vec<f64>>,
@@ -115,13 +153,17 @@ pub(crate) async fn rounds(
         .map(|contender| Samples { name: contender.name, columns: vec![Vec::new(); columns] })
         .collect();
     for round in 1..=rounds {
-        let mut turn: Vec<_> = contenders.iter().zip(&mut all).collect();
+        let mut turn: Vec<_> = contenders.iter_mut().zip(&mut all).collect();
         if round % 2 == 0 {
             turn.reverse();
         }
         for (contender, samples) in turn {
-            let measured = measure(contender).await;
+            let measured = async {
+                contender.start_anew(stage).await?;
+                measure(contender).await
+            };
             let values = measured
+                .await
                 .with_context(|| format!("{scene}, round {round}, {}", contender.name))
                 .unwrap_or_else(|error| {
                     eprintln!("{error:#}");

@@ -112,6 +112,9 @@ impl fmt::Display for Table {
 
 /// One table in Markdown; the first row is its head.
 fn write(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+    if rows.len() < 2 {
+        return Ok(());
+    }
     let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
         .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|c| c.chars().count()).max())
         .map(Option::unwrap_or_default)

@@ -20,13 +20,13 @@ const AT_ONCE: usize = 4;
 /// Pushbell prefers.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(0).await?;
-    let contenders = stage.line_up("handshakes", sink.port, None).await?;
+    let mut contenders = stage.line_up("handshakes", sink.port, None).await?;
     let mut figures = Vec::new();
     for (name, exchange, target) in [
         ("full handshake, X25519: CPU ms", KeyExchange::Classical, Target::TimesBest(0.5)),
         ("full handshake, X25519MLKEM768: CPU ms", KeyExchange::PostQuantum, Target::None),
     ] {
-        let samples = rounds(name, &contenders, options.rounds, 1, async |contender| {
+        let samples = rounds(stage, name, &mut contenders, options.rounds, 1, async |contender| {
             one(stage, contender, exchange, options.sizes.handshakes).await
         });
         let columns =

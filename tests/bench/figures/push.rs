@@ -30,9 +30,9 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
     let directory = stage.directory.join("push");
     let image = write_image(&directory.join("image"), options.sizes.layer)?;
     let registry = Registry::start(&directory, &stage.client).await?;
-    let contenders = stage.line_up("push", registry.port, None).await?;
+    let mut contenders = stage.line_up("push", registry.port, None).await?;
     let bytes = LAYERS * options.sizes.layer;
-    let samples = rounds("push", &contenders, options.rounds, 2, async |contender| {
+    let samples = rounds(stage, "push", &mut contenders, options.rounds, 2, async |contender| {
         registry.empty()?;
         one(stage, contender, &image, bytes)
     });

@@ -23,13 +23,13 @@ const AT_ONCE: usize = 16;
 /// Many small requests: over HTTP/1.1 on as many connections, over HTTP/2 on one.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(0).await?;
-    let contenders = stage.line_up("requests", sink.port, None).await?;
+    let mut contenders = stage.line_up("requests", sink.port, None).await?;
     let mut figures = Vec::new();
     for (name, protocol, target) in [
         ("small GET, HTTP/1.1, 16 connections", Protocol::Http1, 0.8),
         ("small GET, HTTP/2, 16 streams", Protocol::Http2, 1.0),
     ] {
-        let samples = rounds(name, &contenders, options.rounds, 2, async |contender| {
+        let samples = rounds(stage, name, &mut contenders, options.rounds, 2, async |contender| {
             one(stage, contender, protocol, options.sizes.requests).await
         });
         let columns = vec![

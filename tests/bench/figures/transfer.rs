@@ -35,14 +35,14 @@ enum Way {
 /// One large upload or download at a time, over a connection of its own.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(options.sizes.transfer).await?;
-    let contenders = stage.line_up("transfer", sink.port, None).await?;
+    let mut contenders = stage.line_up("transfer", sink.port, None).await?;
     let mut figures = Vec::new();
     for (name, way, protocol, target) in [
         ("upload, HTTP/1.1", Way::Up, Protocol::Http1, Target::TimesBest(0.7)),
         ("upload, HTTP/2", Way::Up, Protocol::Http2, Target::TimesBest(0.8)),
         ("download, HTTP/1.1", Way::Down, Protocol::Http1, Target::TimesBest(0.6)),
     ] {
-        let samples = rounds(name, &contenders, options.rounds, 2, async |contender| {
+        let samples = rounds(stage, name, &mut contenders, options.rounds, 2, async |contender| {
             one(stage, contender, way, protocol, options.sizes.transfer).await
         });
         let columns = vec![
