@@ -20,7 +20,7 @@ use crate::support::Scripted;
 use crate::support::Sidecar;
 use crate::support::Stage;
 use crate::support::Workdir;
-use crate::support::is_long;
+use crate::support::long;
 use crate::support::until;
 
 /// A volume as Kubernetes fills it: the files are links through `..data`, which turns at once.
@@ -127,7 +127,7 @@ fn files_that_are_wrong_are_told_once_counted_and_never_shown() {
     assert_eq!(failed(), Some(0.0));
 
     let whole = fs::read(&new.certificate).unwrap();
-    let step = if is_long() { 1 } else { 149 };
+    let step = if long() { 1 } else { 149 };
     let cuts: Vec<usize> = (0..whole.len() - 1).step_by(step).collect();
     for (n, cut) in cuts.iter().enumerate() {
         fs::write(&certificate, &whole[..*cut]).unwrap();
@@ -243,7 +243,7 @@ fn a_listener_shows_each_client_who_it_asks_for() {
 /// The figure of the delivery guarantees, 10: 1,000 swaps at 200 connections a second, none of which fails.
 #[test]
 fn no_handshake_fails_while_certificates_are_swapped() {
-    let (swaps, pace) = if is_long() { (1000, 200) } else { (40, 200) };
+    let (swaps, pace) = if long() { (1000, 200) } else { (40, 200) };
     let work = Workdir::new();
     let pki = Pki::new(&work, "pki");
     let upstream = Scripted::start(|mut conversation| {

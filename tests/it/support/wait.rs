@@ -5,11 +5,6 @@ use std::time::Instant;
 /// How long a state may take to come true on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Whether tests that have a short form and a long one run the long one: `make test-long`.
-pub(crate) fn is_long() -> bool {
-    std::env::var_os("PUSHBELL_TEST_LONG").is_some()
-}
-
 /// Looks again and again until there is something to see, and says what it waited for if there never is.
 #[track_caller]
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
