@@ -2,10 +2,13 @@ use std::collections::BTreeMap;
 
 use tracing::warn;
 
+use crate::acme::Answers;
 use crate::certs::Identity;
 use crate::certs::ServerIdentities;
 use crate::config;
+use crate::config::Challenge;
 use crate::config::Config;
+use crate::config::IdentityOrigin;
 use crate::config::Serve;
 use crate::listener;
 use crate::listener::Listener;
@@ -21,10 +24,20 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    fn new(listener: &config::Listener, identities: &BTreeMap<String, Identity>) -> Self {
+    fn new(config: &Config, listener: &config::Listener, parts: &Parts, answers: &Answers) -> Self {
         let names: Vec<String> = listener.all_identities().map(|i| i.value.clone()).collect();
-        let shown = Self { names, server: ServerIdentities::new(None, &[]) };
-        shown.update(identities);
+        let validated = |name: &String| {
+            config.identity(name).is_some_and(|identity| match &identity.origin {
+                IdentityOrigin::Acme(acme) => acme.challenge == Challenge::TlsAlpn01,
+                _ => false,
+            })
+        };
+        let mut server = ServerIdentities::new(None, &[]);
+        if names.iter().any(validated) {
+            server = server.with_challenges(answers.challenges.clone());
+        }
+        let shown = Self { names, server };
+        shown.update(&parts.identities);
         shown
     }
 
@@ -48,10 +61,12 @@ pub(super) struct Bound<'a> {
 pub(super) fn bind<'a>(
     config: &'a Config,
     parts: &Parts,
+    answers: &Answers,
 ) -> Result<(Vec<Bound<'a>>, Vec<Shown>), Error> {
     let (mut bound, mut all) = (Vec::new(), Vec::new());
     for listener in &config.listeners {
-        let shown = listener.identity.as_ref().map(|_| Shown::new(listener, &parts.identities));
+        let shown =
+            listener.identity.as_ref().map(|_| Shown::new(config, listener, parts, answers));
         let tls = shown.as_ref().map(|shown| shown.server.config()).transpose();
         all.extend(shown);
         let limits = &config.limits;

@@ -75,6 +75,13 @@ fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {
                     directory.display()
                 )
             }
+            IdentityOrigin::Acme(acme) => format!(
+                "{name} for {} would be ordered from {}, validated by {}{}",
+                list_names(&acme.names),
+                acme.directory.value,
+                acme.challenge.as_str(),
+                parts.unusable.get(name).map(|why| format!(" ({why})")).unwrap_or_default(),
+            ),
             IdentityOrigin::Files { .. } => format!("{name} is not loaded"),
         };
     };

@@ -7,6 +7,7 @@ use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::service::Service;
 
+use crate::acme::Tokens;
 use crate::admin;
 use crate::admin::Admin;
 use crate::body::BoxError;
@@ -21,12 +22,15 @@ use crate::proxy::Proxy;
 pub(super) struct Front {
     pub(super) registry: Option<Proxy>,
     pub(super) admin: Option<Admin>,
+    /// Answers for CAs, where nothing else is served.
+    pub(super) acme: Option<Tokens>,
 }
 
 /// One connection to it.
 pub(super) struct Connection {
     registry: Option<proxy::Connection>,
     admin: Option<Admin>,
+    acme: Option<Tokens>,
 }
 
 type Body = Either<proxy::ResponseBody, admin::Body>;
@@ -39,7 +43,7 @@ impl Serve for Front {
 
     fn connection(&self, peer: Peer) -> Connection {
         let registry = self.registry.as_ref().map(|proxy| proxy.connection(peer));
-        Connection { registry, admin: self.admin.clone() }
+        Connection { registry, admin: self.admin.clone(), acme: self.acme.clone() }
     }
 }
 
@@ -59,8 +63,12 @@ impl Service<Request<Incoming>> for Connection {
                 let answered = admin.call(request);
                 Box::pin(async move { Ok(answered.await?.map(Either::Right)) })
             }
-            // The configuration refuses a listener that serves nothing.
-            (_, None) => Box::pin(async { Err("this listener serves nothing".into()) }),
+            (_, None) => {
+                let found = self.acme.as_ref().map(|acme| acme.get(request.method(), path));
+                // The configuration refuses a listener that serves nothing.
+                let found = found.ok_or_else(|| BoxError::from("this listener serves nothing"));
+                Box::pin(async move { Ok(found?.map(Either::Right)) })
+            }
         }
     }
 }

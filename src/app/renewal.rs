@@ -12,6 +12,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::acme;
 use crate::certs;
 use crate::certs::Asked;
 use crate::certs::ClientIdentity;
@@ -100,12 +101,20 @@ impl Renewal {
     ) -> Self {
         let mut kept = Vec::new();
         for identity in &config.identities {
-            let Some(current) = parts.identities.get(&identity.name.value) else {
-                continue;
+            let name = &identity.name.value;
+            let files = match (parts.identities.get(name), &identity.origin) {
+                (Some(current), _) => {
+                    standing.uses(current);
+                    Watched::new(current.clone(), wanted(config, identity))
+                }
+                (None, IdentityOrigin::Acme(acme)) => {
+                    let path = acme::certificate_path(&acme.files, name);
+                    Watched::awaited(name, &path, &path, acme.names.clone())
+                }
+                (None, _) => continue,
             };
-            standing.uses(current);
-            metrics.begin(current.name());
-            kept.push(Kept::new(config, identity, current));
+            metrics.begin(name);
+            kept.push(Kept { files, issuer: Issuer::of(identity), said: None });
         }
         Self {
             kept,
@@ -218,29 +227,6 @@ impl Renewal {
 }
 
 impl Kept {
-    fn new(config: &Config, identity: &config::Identity, current: &Identity) -> Self {
-        let (wanted, issuer) = match &identity.origin {
-            IdentityOrigin::LocalCa { names, directory } => {
-                let issuer = Issuer {
-                    directory: directory.value.clone(),
-                    names: names.clone(),
-                    next: Instant::now() + ASK_EVERY,
-                    asked: false,
-                };
-                (names.clone(), Some(issuer))
-            }
-            IdentityOrigin::Files { .. } => {
-                let mut serving = config.listeners.iter().filter(|listener| {
-                    listener.serves.contains(&Serve::Registry)
-                        && listener.all_identities().any(|i| i.value == identity.name.value)
-                });
-                let host = serving.next().map(|_| config.registry.name.value.host().to_owned());
-                (host.into_iter().collect(), None)
-            }
-        };
-        Self { files: Watched::new(current.clone(), wanted), issuer, said: None }
-    }
-
     /// Blocks for as long as the disk takes.
     fn look(&mut self, asked: Asked, at: Instant, now: OffsetDateTime) -> Vec<Happened> {
         let was_refused = self.files.is_refused();
@@ -253,6 +239,8 @@ impl Kept {
                 happened.push(Happened::Renewed(fresh));
             }
             Found::Fresh(fresh) => happened.push(Happened::Reloaded(fresh)),
+            // Not issued yet.
+            Found::Refused(certs::Error::Missing { .. }) if self.files.current().is_none() => {}
             Found::Refused(why) => happened.push(Happened::Refused(why)),
             Found::Nothing if was_refused && !self.files.is_refused() => {
                 happened.push(Happened::Mended);
@@ -297,5 +285,36 @@ impl Kept {
         }
         self.said = Some((lifetime, at));
         (lifetime != Lifetime::Fresh).then(|| Happened::Aged(current.clone(), lifetime))
+    }
+}
+
+impl Issuer {
+    fn of(identity: &config::Identity) -> Option<Self> {
+        match &identity.origin {
+            IdentityOrigin::LocalCa { names, directory } => Some(Self {
+                directory: directory.value.clone(),
+                names: names.clone(),
+                next: Instant::now() + ASK_EVERY,
+                asked: false,
+            }),
+            // The one asks for itself, for the other somebody else does.
+            IdentityOrigin::Acme(_) | IdentityOrigin::Files { .. } => None,
+        }
+    }
+}
+
+/// The names that a successor has to cover.
+fn wanted(config: &Config, identity: &config::Identity) -> Vec<String> {
+    match &identity.origin {
+        IdentityOrigin::LocalCa { names, .. } => names.clone(),
+        IdentityOrigin::Acme(acme) => acme.names.clone(),
+        IdentityOrigin::Files { .. } => {
+            let shows = |listener: &&config::Listener| {
+                listener.serves.contains(&Serve::Registry)
+                    && listener.all_identities().any(|i| i.value == identity.name.value)
+            };
+            let host = config.registry.name.value.host();
+            config.listeners.iter().find(shows).map(|_| host.to_owned()).into_iter().collect()
+        }
     }
 }

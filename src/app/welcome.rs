@@ -30,7 +30,7 @@ pub fn shown_authority<'a>(config: &Config, parts: &'a Parts) -> Option<&'a Auth
         let identity = config.identity(&shown.value)?;
         match &identity.origin {
             IdentityOrigin::LocalCa { directory, .. } => parts.authorities.get(&directory.value),
-            IdentityOrigin::Files { .. } => None,
+            IdentityOrigin::Acme(_) | IdentityOrigin::Files { .. } => None,
         }
     })
 }

@@ -5,6 +5,7 @@
 //! this part never does: fetch anything, wait, or give away a private key. The CA's key is read from
 //! its file for the one signature it is needed for, and wiped.
 
+mod challenge;
 mod client;
 mod constraints;
 mod error;
@@ -13,6 +14,7 @@ mod metrics;
 mod mint;
 mod pem;
 mod reload;
+mod request;
 mod roots;
 mod server;
 pub mod show;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+pub use self::challenge::Challenges;
 pub use self::client::ClientIdentity;
 pub use self::client::client_config;
 pub use self::error::Error;
@@ -45,10 +48,13 @@ pub use self::mint::Opened;
 pub use self::reload::Asked;
 pub use self::reload::Found;
 pub use self::reload::Watched;
+pub use self::request::Request;
 pub use self::roots::Trust;
 pub use self::server::ServerIdentities;
 pub use self::server::server_config;
 pub use self::standing::Standing;
+pub use self::store::Locked;
+pub use self::store::Readers;
 pub use self::verify::Untrusted;
 pub use self::words::date;
 pub use self::words::list_names;

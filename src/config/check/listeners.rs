@@ -218,7 +218,8 @@ impl Checker<'_> {
     }
 
     fn plain(&mut self, draft: &Draft) {
-        if draft.address.is_local() {
+        // Its answers are for everybody, and no secret comes there.
+        if draft.address.is_local() || draft.serves == [Serve::Acme] {
             return;
         }
         let address = quoted(&draft.address.to_string());

@@ -64,10 +64,15 @@ impl Raw {
         self.0.conn.alpn_protocol()
     }
 
-    /// The common name of the certificate that was shown.
+    /// The certificate that was shown, DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.0.conn.peer_certificates().expect("a certificate")[0].to_vec()
+    }
+
+    /// Its common name.
     pub(crate) fn common_name(&self) -> String {
-        let shown = &self.0.conn.peer_certificates().expect("a certificate")[0];
-        let (_, shown) = X509Certificate::from_der(shown).unwrap();
+        let shown = self.certificate();
+        let (_, shown) = X509Certificate::from_der(&shown).unwrap();
         let mut names = shown.subject().iter_common_name();
         names.next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned()
     }
