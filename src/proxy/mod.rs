@@ -10,6 +10,7 @@ mod classify;
 mod error;
 mod exchange;
 mod forward;
+mod framing;
 mod headers;
 mod look;
 mod metrics;
@@ -255,7 +256,7 @@ impl Inner {
                 return response;
             }
         };
-        let head = Head::of(&parts, client, &self.config.registry);
+        let head = Head::of(&parts, client, &self.config.registry, &self.metrics);
         let metrics = self.metrics.clone();
         let answered = match self.exchange_of(&parts, &head, route) {
             Some(exchange) => self.observed(exchange, head, body, session).await,
@@ -322,7 +323,7 @@ async fn check(
     body: &mut Option<Incoming>,
     idle: Duration,
 ) -> Result<Route, Refused> {
-    headers::check(parts)?;
+    framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
         && let Some(present) = body
