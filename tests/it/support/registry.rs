@@ -19,17 +19,30 @@ pub(crate) const PASSWORD: &str = "open-sesame";
 /// `htpasswd -nbB ci-bot open-sesame`; the registry takes nothing but bcrypt.
 const HTPASSWD: &str = "ci-bot:$2y$05$f7m9ZdG0guugwCWpceBAUeb3duq2fFDzXIVs2rbFGacY1v4x1zB7a\n";
 
+/// Without a line for each request.
+const SILENT: &str = ", accesslog: {disabled: true}";
+
 impl Registry {
     /// One that lets everybody in.
     pub(crate) fn start(work: &Workdir) -> Self {
-        Self::on_a_free_port(work, "")
+        Self::on_a_free_port(work, SILENT, "")
+    }
+
+    /// The same, and a line for each request among those it prints.
+    pub(crate) fn with_access_log(work: &Workdir) -> Self {
+        Self::on_a_free_port(work, "", "")
+    }
+
+    /// Every line it printed so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.process.as_ref().map(Process::lines).unwrap_or_default()
     }
 
     /// One that lets in only [`USER`] with [`PASSWORD`].
     pub(crate) fn with_login(work: &Workdir) -> Self {
         let file = work.write("registry/htpasswd", HTPASSWD);
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", file.display());
-        Self::on_a_free_port(work, &auth)
+        Self::on_a_free_port(work, SILENT, &auth)
     }
 
     /// Plain HTTP, as a sidecar's neighbour speaks it.
@@ -52,13 +65,13 @@ impl Registry {
         assert!(self.listen(), "another program took port {}", self.port);
     }
 
-    fn on_a_free_port(work: &Workdir, more: &str) -> Self {
+    fn on_a_free_port(work: &Workdir, log: &str, more: &str) -> Self {
         let storage = work.directory("registry/storage");
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let config = format!(
                 "version: 0.1\n\
-                 log: {{level: info, accesslog: {{disabled: true}}}}\n\
+                 log: {{level: info{log}}}\n\
                  storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
                  http: {{addr: \"127.0.0.1:{port}\"}}\n{more}",
                 storage.display()
