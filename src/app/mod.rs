@@ -11,9 +11,11 @@ mod readiness;
 mod renewal;
 mod welcome;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -37,6 +39,7 @@ use crate::delivery;
 use crate::delivery::Delivery;
 use crate::listener;
 use crate::listener::Room;
+use crate::listener::Workers;
 use crate::outbox;
 use crate::outbox::Outbox;
 use crate::proxy;
@@ -94,9 +97,13 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         .enable_all()
         .build()
         .map_err(|source| Error::Runtime { source })?;
-    let started = Running::start(config, parts, outbox, metrics, descriptors, started);
+    let over = CancellationToken::new();
+    let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let workers = Workers::start(cores, &over).map_err(|source| Error::Runtime { source })?;
+    let started = Running::start(config, parts, outbox, metrics, descriptors, workers, started);
     let ended = runtime.block_on(started);
     // Whatever still runs was given up: the drain waited for all that matters.
+    over.cancel();
     runtime.shutdown_background();
     ended
 }
@@ -130,6 +137,7 @@ impl Running {
         outbox: Outbox,
         mut registry: Registry,
         descriptors: Option<u64>,
+        workers: Workers,
         started: impl FnOnce(&Started),
     ) -> Result<(), Error> {
         let shutdown = Shutdown::new();
@@ -190,12 +198,14 @@ impl Running {
         let room = Room::new(connections, limits.handshakes);
         // A crowd of clients must not keep an operator out.
         let aside = Room::new(OPERATORS, OPERATORS);
+        let proxies = workers.each(|()| proxy.apart());
+        let here = Workers::here().each(|()| proxy.clone());
         for Bound { listener, config } in bound {
-            let front = front(config, &proxy, &admin);
-            let (work, room) = match front.registry {
-                Some(_) => (&requests, &room),
-                None => (&operators, &aside),
+            let (work, room, proxies) = match config.serves.contains(&Serve::Registry) {
+                true => (&requests, &room, &proxies),
+                false => (&operators, &aside, &here),
             };
+            let fronts = proxies.each(|proxy| front(config, proxy, &admin));
             let context = listener::Context {
                 tasks: work.tasks.clone(),
                 stop: work.stop.clone(),
@@ -208,8 +218,9 @@ impl Running {
                 identity = config.identity.as_ref().map(|i| i.value.as_str()),
                 "Listening"
             );
-            work.tasks.spawn(listener.serve(front, context));
+            work.tasks.spawn(listener.serve(fronts, context));
         }
+        drop(proxies);
         let drain = config.limits.drain;
         let running =
             Self { shutdown, draining, outbox, proxy, requests, deliveries, operators, drain };

@@ -12,6 +12,7 @@ mod exchange;
 mod forward;
 mod framing;
 mod headers;
+mod known;
 mod look;
 mod metrics;
 mod observe;
@@ -65,6 +66,7 @@ use self::forward::DISCARD;
 use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
+use self::known::KnownTags;
 use self::look::Look;
 use self::unrecorded::Unrecorded;
 use self::upstream::Session;
@@ -140,11 +142,12 @@ pub struct Proxy {
     trusted: Arc<[Network]>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     config: Config,
     upstream: Upstream,
     look: Look,
+    known: KnownTags,
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
@@ -175,8 +178,20 @@ impl Proxy {
             Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
-        let inner = Inner { config, upstream, look, copies, outbox, unrecorded, tasks, metrics };
+        let known = KnownTags::default();
+        let inner =
+            Inner { config, upstream, look, known, copies, outbox, unrecorded, tasks, metrics };
         Self { inner: Arc::new(inner), trusted: Arc::default() }
+    }
+
+    /// The same proxy for another worker: its connections to the registry are its own, and end with it.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let inner = self.inner.as_ref();
+        let upstream = Upstream::new(inner.config.connector.clone(), inner.config.limits.body_idle);
+        let look = inner.look.through(upstream.clone());
+        let inner = Inner { upstream, look, ..inner.clone() };
+        Self { inner: Arc::new(inner), trusted: self.trusted.clone() }
     }
 
     /// The same proxy for a listener at which the forwarding headers of these peers count.
@@ -198,10 +213,9 @@ impl Proxy {
         self.inner.unrecorded.len()
     }
 
-    /// The last try to append what only memory holds, and the end of idle connections.
+    /// The last try to append what only memory holds.
     pub async fn close(&self) {
         self.inner.append_unrecorded().await;
-        self.inner.upstream.clear();
     }
 }
 

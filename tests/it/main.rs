@@ -18,5 +18,6 @@ mod options;
 mod push;
 mod recover;
 mod tools;
+mod transparent;
 mod trust;
 mod upstream;
