@@ -279,14 +279,13 @@ impl Inner {
         let response = answered.unwrap_or_else(|error| {
             metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            warn!(
-                %error,
-                cause,
-                method = %parts.method,
-                path = printable(parts.uri.path(), WORDS),
-                status = error.status().as_u16(),
-                "No answer from the registry"
-            );
+            let path = printable(parts.uri.path(), WORDS);
+            let (method, status) = (&parts.method, error.status().as_u16());
+            if let Error::Incomplete = error {
+                debug!(%error, %method, path, status, "Request broken off");
+            } else {
+                warn!(%error, cause, %method, path, status, "No answer from the registry");
+            }
             answer::failed(&error)
         });
         metrics.answered(&parts.method, response.status());
