@@ -30,6 +30,7 @@ use crate::admin::Admin;
 use crate::certs;
 use crate::config;
 use crate::config::Config;
+use crate::config::IntentMode;
 use crate::config::OnFailure;
 use crate::config::Serve;
 use crate::config::Upstream;
@@ -38,7 +39,9 @@ use crate::delivery::Delivery;
 use crate::listener;
 use crate::listener::Room;
 use crate::outbox;
+use crate::outbox::Durability;
 use crate::outbox::Outbox;
+use crate::points::Points;
 use crate::proxy;
 use crate::proxy::Proxy;
 use crate::shutdown::Shutdown;
@@ -77,7 +80,12 @@ const OPERATORS: usize = 256;
 /// # Errors
 ///
 /// If it could not start, or could not end cleanly.
-pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Result<(), Error> {
+pub fn run(
+    config: &Config,
+    parts: Parts,
+    points: Points,
+    started: impl FnOnce(&Started),
+) -> Result<(), Error> {
     // A second provider in one process is refused, and the first is the same one.
     certs::provider().as_ref().clone().install_default().ok();
     let descriptors = descriptors::raise();
@@ -86,6 +94,7 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
+        points: points.clone(),
     };
     let counters = outbox::Metrics::default();
     counters.register(&mut metrics);
@@ -94,7 +103,7 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         .enable_all()
         .build()
         .map_err(|source| Error::Runtime { source })?;
-    let started = Running::start(config, parts, outbox, metrics, descriptors, started);
+    let started = Running::start(config, parts, outbox, metrics, descriptors, points, started);
     let ended = runtime.block_on(started);
     // Whatever still runs was given up: the drain waited for all that matters.
     runtime.shutdown_background();
@@ -130,6 +139,7 @@ impl Running {
         outbox: Outbox,
         mut registry: Registry,
         descriptors: Option<u64>,
+        points: Points,
         started: impl FnOnce(&Started),
     ) -> Result<(), Error> {
         let shutdown = Shutdown::new();
@@ -146,6 +156,9 @@ impl Running {
         for warning in describe::unnamed(config, &parts) {
             warn!(reason = warning, "Clients will not trust what we show them");
         }
+        if let Some(weaker) = readiness::weaker(config.intent) {
+            warn!(intents = weaker, "Pushes are kept less well than they could be");
+        }
         let proxied = proxy::Metrics::default();
         proxied.register(&mut registry);
         let delivered = delivery::Metrics::default();
@@ -153,13 +166,14 @@ impl Running {
         let accepted = listener::Metrics::default();
         accepted.register(&mut registry);
         let proxy = Proxy::new(
-            proxy_config(config, &parts, name),
+            proxy_config(config, &parts, name, points),
             outbox.clone(),
             requests.tasks.clone(),
             proxied,
         );
         deliveries.tasks.spawn(renewal.run(deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
+        deliveries.tasks.spawn(proxy.clone().keep_settling(deliveries.stop.clone()));
         let delivery = Delivery::start(
             parts.endpoints,
             outbox.clone(),
@@ -172,6 +186,7 @@ impl Running {
             draining: draining.clone(),
             outbox: outbox.clone(),
             on_failure: config.on_failure,
+            intent: config.intent,
             proxy: proxy.clone(),
             delivery,
             upstream: parts.upstream.clone(),
@@ -235,7 +250,7 @@ impl Running {
         if timeout(SEALING, sealing).await.is_err() {
             warn!(deadline = ?SEALING, "Stopped before the outbox was closed; nothing durable is lost");
         }
-        let unkept = self.proxy.unrecorded();
+        let unkept = self.proxy.unkept();
         if unkept > 0 {
             error!(
                 events = unkept,
@@ -272,7 +287,7 @@ fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
     outbox::Subscription { endpoint: endpoint.name.value.clone(), filter: endpoint.when.clone() }
 }
 
-fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {
+fn proxy_config(config: &Config, parts: &Parts, registry: String, points: Points) -> proxy::Config {
     let limits = &config.limits;
     let authority = |host: &str, port: u16| {
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -291,6 +306,16 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
             username: look.username.clone(),
             password: look.password.clone(),
         }),
+        intent: match config.intent {
+            IntentMode::Sync => Some(Durability::Synced),
+            IntentMode::Async => Some(Durability::Written),
+            IntentMode::Off => None,
+        },
+        settling: proxy::Settling {
+            first_look: config.settle.first_look,
+            give_up: config.settle.give_up,
+        },
+        points,
         on_failure: match config.on_failure {
             OnFailure::Pass => proxy::OnFailure::Pass,
             OnFailure::Reject => proxy::OnFailure::Reject,

@@ -16,6 +16,7 @@ mod events;
 mod options;
 mod push;
 mod recover;
+mod settle;
 mod tools;
 mod trust;
 mod upstream;
