@@ -5,7 +5,9 @@
 //!
 //! # The way of a push
 //!
-//! 1. [`listener`] accepts a connection, does the TLS handshake, and speaks HTTP/1.1 or HTTP/2.
+//! 1. [`listener`] accepts a connection and gives it to a worker: a thread with a runtime of its own, where
+//!    the connection stays with all that is done for it. There it does the TLS handshake and speaks HTTP/1.1
+//!    or HTTP/2. Everything that is not the way of a push runs beside the workers.
 //! 2. [`proxy`] passes every request on, streaming both ways. A manifest's `PUT` or `DELETE` runs on a
 //!    tracked task that outlives the client; the manifest is read along and its last frame held until an
 //!    intent is durable. Whoever dies after that, the registry is looked at afterwards, and what it applied

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
@@ -24,6 +25,15 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         self.0.spawn(future.in_current_span())
+    }
+
+    /// Starts a task on another runtime, in the current span.
+    pub fn spawn_on<F>(&self, future: F, runtime: &Handle) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        self.0.spawn_on(future.in_current_span(), runtime)
     }
 
     /// How many tasks have not ended.

@@ -11,9 +11,11 @@ mod readiness;
 mod renewal;
 mod welcome;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -38,10 +40,10 @@ use crate::delivery;
 use crate::delivery::Delivery;
 use crate::listener;
 use crate::listener::Room;
+use crate::listener::Workers;
 use crate::outbox;
 use crate::outbox::Durability;
 use crate::outbox::Outbox;
-use crate::points::Points;
 use crate::proxy;
 use crate::proxy::Proxy;
 use crate::shutdown::Shutdown;
@@ -80,12 +82,7 @@ const OPERATORS: usize = 256;
 /// # Errors
 ///
 /// If it could not start, or could not end cleanly.
-pub fn run(
-    config: &Config,
-    parts: Parts,
-    points: Points,
-    started: impl FnOnce(&Started),
-) -> Result<(), Error> {
+pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Result<(), Error> {
     // A second provider in one process is refused, and the first is the same one.
     certs::provider().as_ref().clone().install_default().ok();
     let descriptors = descriptors::raise();
@@ -94,7 +91,7 @@ pub fn run(
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
-        points: points.clone(),
+        points: parts.points.clone(),
     };
     let counters = outbox::Metrics::default();
     counters.register(&mut metrics);
@@ -103,9 +100,13 @@ pub fn run(
         .enable_all()
         .build()
         .map_err(|source| Error::Runtime { source })?;
-    let started = Running::start(config, parts, outbox, metrics, descriptors, points, started);
+    let over = CancellationToken::new();
+    let cores = available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let workers = Workers::start(cores, &over).map_err(|source| Error::Runtime { source })?;
+    let started = Running::start(config, parts, outbox, metrics, descriptors, workers, started);
     let ended = runtime.block_on(started);
     // Whatever still runs was given up: the drain waited for all that matters.
+    over.cancel();
     runtime.shutdown_background();
     ended
 }
@@ -139,7 +140,7 @@ impl Running {
         outbox: Outbox,
         mut registry: Registry,
         descriptors: Option<u64>,
-        points: Points,
+        workers: Workers,
         started: impl FnOnce(&Started),
     ) -> Result<(), Error> {
         let shutdown = Shutdown::new();
@@ -166,7 +167,7 @@ impl Running {
         let accepted = listener::Metrics::default();
         accepted.register(&mut registry);
         let proxy = Proxy::new(
-            proxy_config(config, &parts, name, points),
+            proxy_config(config, &parts, name),
             outbox.clone(),
             requests.tasks.clone(),
             proxied,
@@ -205,12 +206,14 @@ impl Running {
         let room = Room::new(connections, limits.handshakes);
         // A crowd of clients must not keep an operator out.
         let aside = Room::new(OPERATORS, OPERATORS);
+        let proxies = workers.each(|()| proxy.apart());
+        let here = Workers::here().each(|()| proxy.clone());
         for Bound { listener, config } in bound {
-            let front = front(config, &proxy, &admin);
-            let (work, room) = match front.registry {
-                Some(_) => (&requests, &room),
-                None => (&operators, &aside),
+            let (work, room, proxies) = match config.serves.contains(&Serve::Registry) {
+                true => (&requests, &room, &proxies),
+                false => (&operators, &aside, &here),
             };
+            let fronts = proxies.each(|proxy| front(config, proxy, &admin));
             let context = listener::Context {
                 tasks: work.tasks.clone(),
                 stop: work.stop.clone(),
@@ -223,8 +226,9 @@ impl Running {
                 identity = config.identity.as_ref().map(|i| i.value.as_str()),
                 "Listening"
             );
-            work.tasks.spawn(listener.serve(front, context));
+            work.tasks.spawn(listener.serve(fronts, context));
         }
+        drop(proxies);
         let drain = config.limits.drain;
         let running =
             Self { shutdown, draining, outbox, proxy, requests, deliveries, operators, drain };
@@ -287,7 +291,7 @@ fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
     outbox::Subscription { endpoint: endpoint.name.value.clone(), filter: endpoint.when.clone() }
 }
 
-fn proxy_config(config: &Config, parts: &Parts, registry: String, points: Points) -> proxy::Config {
+fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {
     let limits = &config.limits;
     let authority = |host: &str, port: u16| {
         let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
@@ -315,7 +319,7 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String, points: Points
             first_look: config.settle.first_look,
             give_up: config.settle.give_up,
         },
-        points,
+        points: parts.points.clone(),
         on_failure: match config.on_failure {
             OnFailure::Pass => proxy::OnFailure::Pass,
             OnFailure::Reject => proxy::OnFailure::Reject,

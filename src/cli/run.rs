@@ -45,14 +45,14 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let source = &arguments.source;
     let config = load(source)?;
     let format = start_telemetry(&config)?;
-    let parts = Parts::load(&config, Making::Allowed)?;
+    let parts = Parts { points: points(), ..Parts::load(&config, Making::Allowed)? };
     let authority = app::shown_authority(&config, &parts).cloned();
     let started = |started: &Started| {
         if let Some(authority) = &authority {
             announce(authority, started, &trust_command(source, &config, started), format);
         }
     };
-    app::run(&config, parts, points(), started).map_err(|error| {
+    app::run(&config, parts, started).map_err(|error| {
         let failure = Failure::of(Exit::Failed, &error);
         failure.with_help(error.remedy())
     })

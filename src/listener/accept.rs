@@ -1,6 +1,7 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::net::TcpStream as StdTcpStream;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::Context;
 use super::Error;
 use super::Limits;
 use super::Peer;
+use super::PerWorker;
 use super::Serve;
 use super::Transport;
 use super::coalesce::Coalesced;
@@ -32,6 +34,7 @@ use super::connection;
 use super::connection::Protocol;
 use super::fill::Filled;
 use super::handshake;
+use super::pool::Pool;
 
 /// A bound address, not served yet.
 #[derive(Debug)]
@@ -48,9 +51,10 @@ enum Bound {
     Unix(UnixListener),
 }
 
+/// A connection that no runtime knows yet: the worker that serves it waits for its bytes.
 enum Accepted {
-    Tcp(TcpStream, SocketAddr),
-    Unix(UnixStream),
+    Tcp(StdTcpStream, SocketAddr),
+    Unix(StdUnixStream),
 }
 
 /// Connections the kernel keeps for us until they are accepted.
@@ -80,8 +84,9 @@ impl Listener {
         &self.address
     }
 
-    /// Accepts connections until the context's stop, each served by a tracked task.
-    pub async fn serve<S: Serve>(self, serve: S, context: Context) {
+    /// Accepts connections until the context's stop, each served by a tracked task on the worker that has
+    /// the fewest connections, and with that worker's service.
+    pub async fn serve<S: Serve>(self, workers: PerWorker<S>, context: Context) {
         loop {
             // Both are cancel safe: a permit not taken stays, a connection not accepted waits.
             let accepted = tokio::select! {
@@ -99,22 +104,14 @@ impl Listener {
             };
             context.metrics.accepted.inc();
             let (tls, limits) = (self.tls.clone(), self.limits.clone());
-            let (serve, inner) = (serve.clone(), context.clone());
-            context.tasks.spawn(async move {
+            let (worker, serve) = workers.least_loaded();
+            let (serve, inner, buffers) = (serve.clone(), context.clone(), worker.buffers.clone());
+            worker.spawn(&context.tasks, async move {
                 inner.metrics.open.inc();
-                match accepted {
-                    Accepted::Tcp(io, peer) => {
-                        // Without it the last small write of an answer waits for the peer's delayed
-                        // acknowledgement. A socket that refuses it is about to fail anyway.
-                        io.set_nodelay(true).ok();
-                        let address = Some(peer.ip().to_canonical());
-                        // Boxed, because every step of a connection has its own place for it.
-                        let io = Box::new(Coalesced::new(io, inner.room.buffers.clone()));
-                        one(io, address, tls, &limits, &serve, &inner).await;
-                    }
-                    Accepted::Unix(io) => {
-                        one(io, None, tls, &limits, &serve, &inner).await;
-                    }
+                let served = accepted.serve(buffers, tls, &limits, &serve, &inner).await;
+                if let Err(error) = served {
+                    inner.metrics.refused("accept");
+                    warn!(%error, "Could not serve a connection");
                 }
                 inner.metrics.open.dec();
                 drop(permit);
@@ -132,10 +129,42 @@ impl Listener {
     ) -> io::Result<(Accepted, tokio::sync::OwnedSemaphorePermit)> {
         let permit = connections.clone().acquire_owned().await.map_err(io::Error::other)?;
         let accepted = match &self.socket {
-            Bound::Tcp(socket) => socket.accept().await.map(|(io, peer)| Accepted::Tcp(io, peer)),
-            Bound::Unix(socket) => socket.accept().await.map(|(io, _)| Accepted::Unix(io)),
+            Bound::Tcp(socket) => {
+                let (io, peer) = socket.accept().await?;
+                Accepted::Tcp(io.into_std()?, peer)
+            }
+            Bound::Unix(socket) => Accepted::Unix(socket.accept().await?.0.into_std()?),
         };
-        Ok((accepted?, permit))
+        Ok((accepted, permit))
+    }
+}
+
+impl Accepted {
+    /// Serves it to its end, on the runtime this is called on.
+    async fn serve<S: Serve>(
+        self,
+        buffers: Pool,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        limits: &Limits,
+        serve: &S,
+        context: &Context,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(io, peer) => {
+                let io = TcpStream::from_std(io)?;
+                // Without it the last small write of an answer waits for the peer's delayed
+                // acknowledgement. A socket that refuses it is about to fail anyway.
+                io.set_nodelay(true).ok();
+                let address = Some(peer.ip().to_canonical());
+                // Boxed, because every step of a connection has its own place for it.
+                let io = Box::new(Coalesced::new(io, buffers));
+                one(io, address, tls, limits, serve, context).await;
+            }
+            Self::Unix(io) => {
+                one(UnixStream::from_std(io)?, None, tls, limits, serve, context).await;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Bytes in: sockets, TLS, and one HTTP connection at a time. Never hears of registries.
 //!
 //! A [`Listener`] is bound first, so that every address is ours before anything runs, and served later.
-//! Each connection is a tracked task: the drain waits for it, and it is told to finish what it has.
+//! Each connection is a tracked task on the worker that has the fewest of them: the drain waits for it, and
+//! it is told to finish what it has.
 
 mod accept;
 mod coalesce;
@@ -13,6 +14,7 @@ mod metrics;
 mod network;
 mod pool;
 mod timed;
+mod workers;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -37,8 +39,8 @@ pub use self::error::Error;
 pub use self::metrics::Metrics;
 pub use self::network::Network;
 pub use self::timed::Timed;
-
-use self::pool::Pool;
+pub use self::workers::PerWorker;
+pub use self::workers::Workers;
 
 /// What one listener needs to know.
 #[derive(Debug, Clone)]
@@ -118,7 +120,6 @@ pub trait Serve: Clone + Send + Sync + 'static {
 pub struct Room {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
-    buffers: Pool,
 }
 
 impl Room {
@@ -127,11 +128,7 @@ impl Room {
     #[must_use]
     pub fn new(connections: usize, handshakes: usize) -> Self {
         let room = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
-        Self {
-            connections: room(connections),
-            handshakes: room(handshakes),
-            buffers: Pool::default(),
-        }
+        Self { connections: room(connections), handshakes: room(handshakes) }
     }
 }
 

@@ -30,7 +30,6 @@ use crate::outbox::Intent;
 use crate::outbox::Known;
 use crate::outbox::Reason;
 use crate::outbox::State;
-use crate::registry::Reference;
 use crate::telemetry::chain;
 
 use super::Inner;
@@ -48,7 +47,6 @@ use super::protocol::Machine;
 use super::protocol::OnFailure;
 use super::protocol::Promise;
 use super::protocol::Step;
-use super::record;
 use super::request::RequestBody;
 use super::response::ResponseBody;
 use super::upstream::Failed;
@@ -285,11 +283,11 @@ impl Inner {
     async fn append(&self, append: Append) -> Result<(), outbox::Error> {
         let started = Instant::now();
         if self.points.bends("relay-first") {
-            let (outbox, metrics) = (self.outbox.clone(), self.metrics.clone());
+            let bent = self.clone();
             self.tasks.spawn(async move {
                 sleep(BENT).await;
-                let appended = outbox.append(append).await.unwrap_or_default();
-                appended.iter().for_each(|appended| record::tell(&metrics, appended));
+                let appended = bent.outbox.append(append).await.unwrap_or_default();
+                appended.iter().for_each(|appended| bent.tell(appended));
             });
             return Ok(());
         }
@@ -297,7 +295,7 @@ impl Inner {
         self.append_unrecorded().await;
         let appended = self.outbox.append(append).await;
         self.metrics.added.observe(started.elapsed().as_secs_f64());
-        appended?.iter().for_each(|appended| record::tell(&self.metrics, appended));
+        appended?.iter().for_each(|appended| self.tell(appended));
         Ok(())
     }
 
@@ -311,7 +309,7 @@ impl Inner {
 
     /// Appends what waits in memory, as far as the outbox takes it.
     pub(super) async fn append_unrecorded(&self) {
-        self.unrecorded.append_all(|appended| record::tell(&self.metrics, appended)).await;
+        self.unrecorded.append_all(|appended| self.tell(appended)).await;
     }
 
     fn unsettled(&self, exchange: &Exchange, answer: &Result<(Response<Incoming>, Lease), Error>) {
@@ -329,27 +327,32 @@ impl Inner {
         );
     }
 
-    /// Starts to find out what the tag names now, while the client's bytes are still arriving: our own
-    /// table first, a look only where it has never heard of the tag.
+    /// Starts to find out what the tag names now, while the client's bytes are still arriving. Nothing is
+    /// to be found out about a tag that our own table knows. Where it has to be asked, the look does not
+    /// wait for its answer, and counts only where the table has never heard of the tag.
     fn look_before(&self, exchange: &Exchange) -> impl Future<Output = Before> + use<> {
-        let (outbox, look) = (self.outbox.clone(), self.look.clone());
-        let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
-        let tag = match &exchange.reference {
-            Reference::Tag(tag) => Some(tag.clone()),
-            Reference::Digest(_) => None,
-        };
-        let looking = self.tasks.spawn(async move {
-            let Some(tag) = tag else {
-                return Before::Unknown;
-            };
-            match outbox.last_digest_at(&registry, &repository, &tag).await {
-                Ok(Known::Never) => {
-                    timeout(LOOK, look.at_tag(&repository, &tag)).await.unwrap_or(Before::Unknown)
+        let tag = exchange.reference.tag().filter(|t| !self.known.contain(&exchange.repository, t));
+        let finding_out = tag.cloned().map(|tag| {
+            let (outbox, look) = (self.outbox.clone(), self.look.clone());
+            let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
+            let looked = (repository.clone(), tag.clone());
+            let looking = self.tasks.spawn(async move {
+                let look = look.at_tag(&looked.0, &looked.1);
+                timeout(LOOK, look).await.unwrap_or(Before::Unknown)
+            });
+            self.tasks.spawn(async move {
+                match outbox.last_digest_at(&registry, &repository, &tag).await {
+                    Ok(Known::Never) => looking.await.unwrap_or(Before::Unknown),
+                    _ => Before::Unknown,
                 }
-                _ => Before::Unknown,
-            }
+            })
         });
-        async move { looking.await.unwrap_or(Before::Unknown) }
+        async move {
+            match finding_out {
+                Some(found_out) => found_out.await.unwrap_or(Before::Unknown),
+                None => Before::Unknown,
+            }
+        }
     }
 }
 

@@ -70,6 +70,11 @@ impl Look {
         Self { upstream, headers }
     }
 
+    /// The same questions, asked over other connections.
+    pub(super) fn through(&self, upstream: Upstream) -> Self {
+        Self { upstream, headers: self.headers.clone() }
+    }
+
     /// What the tag names now. It has no deadline of its own.
     pub(super) async fn at_tag(&self, repository: &RepositoryName, tag: &Tag) -> Before {
         match self.at(repository, &Reference::Tag(tag.clone())).await {

@@ -11,6 +11,7 @@ mod error;
 mod exchange;
 mod forward;
 mod headers;
+mod known;
 mod look;
 mod metrics;
 mod observe;
@@ -70,6 +71,7 @@ use self::forward::DISCARD;
 use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
+use self::known::KnownTags;
 use self::look::Look;
 use self::protocol::Rules;
 use self::settle::Settler;
@@ -155,17 +157,18 @@ pub struct Proxy {
     trusted: Arc<[Network]>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inner {
     config: Config,
     upstream: Upstream,
     look: Look,
+    known: KnownTags,
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
-    settler: Settler,
+    settler: Arc<Settler>,
     /// Whether an unusual success was said to be one.
-    odd: AtomicBool,
+    odd: Arc<AtomicBool>,
     points: Points,
     tasks: Tasks,
     metrics: Metrics,
@@ -203,11 +206,14 @@ impl Proxy {
         let points = config.points.clone();
         let settler =
             Settler::new(schedule, look.clone(), outbox.clone(), metrics.clone(), points.clone());
-        let odd = AtomicBool::new(false);
+        let settler = Arc::new(settler);
+        let odd = Arc::new(AtomicBool::new(false));
+        let known = KnownTags::default();
         let inner = Inner {
             config,
             upstream,
             look,
+            known,
             copies,
             outbox,
             unrecorded,
@@ -218,6 +224,16 @@ impl Proxy {
             metrics,
         };
         Self { inner: Arc::new(inner), trusted: Arc::default() }
+    }
+
+    /// The same proxy for another worker: its connections to the registry are its own, and end with it.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let inner = self.inner.as_ref();
+        let upstream = Upstream::new(inner.config.connector.clone(), inner.config.limits.body_idle);
+        let look = inner.look.through(upstream.clone());
+        let inner = Inner { upstream, look, ..inner.clone() };
+        Self { inner: Arc::new(inner), trusted: self.trusted.clone() }
     }
 
     /// The same proxy for a listener at which the forwarding headers of these peers count.
@@ -235,7 +251,7 @@ impl Proxy {
 
     /// Finds out what became of pushes whose answer nobody saw, for as long as we run.
     pub async fn keep_settling(self, stop: CancellationToken) {
-        let tell = |appended: &_| record::tell(&self.inner.metrics, appended);
+        let tell = |appended: &_| self.inner.tell(appended);
         self.inner.settler.run(stop, tell).await;
     }
 
@@ -251,10 +267,9 @@ impl Proxy {
         self.inner.unrecorded.unkept()
     }
 
-    /// The last try to append what only memory holds, and the end of idle connections.
+    /// The last try to append what only memory holds.
     pub async fn close(&self) {
         self.inner.append_unrecorded().await;
-        self.inner.upstream.clear();
     }
 }
 

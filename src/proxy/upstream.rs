@@ -28,7 +28,7 @@ use crate::tasks::Tasks;
 use super::error::Error;
 use super::request::RequestBody;
 
-/// The way to the registry.
+/// The way to the registry. Idle connections are closed when the last clone of it is dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Upstream(Arc<Inner>);
 
@@ -144,11 +144,6 @@ impl Upstream {
                 }
             }
         }
-    }
-
-    /// Closes every idle connection.
-    pub(super) fn clear(&self) {
-        self.0.shared.lock().clear();
     }
 
     async fn dial(&self) -> Result<SendRequest<RequestBody>, Error> {

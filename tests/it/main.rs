@@ -18,5 +18,6 @@ mod push;
 mod recover;
 mod settle;
 mod tools;
+mod transparent;
 mod trust;
 mod upstream;
