@@ -15,6 +15,8 @@ mod error;
 mod order;
 mod schedule;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::path::PathBuf;

@@ -114,7 +114,7 @@ impl Job<'_> {
     }
 
     /// The order that was under way, or a new one.
-    async fn open(
+    pub(super) async fn open(
         &mut self,
         client: &Client,
         current: Option<&Identity>,

@@ -53,8 +53,8 @@ pub(super) struct State {
 #[serde(default)]
 pub(super) struct Saved {
     pub(super) order: Option<String>,
-    failures: u32,
-    why: Option<String>,
+    pub(super) failures: u32,
+    pub(super) why: Option<String>,
     pub(super) not_before: Option<i64>,
     pub(super) renew_at: Option<i64>,
     pub(super) ask_at: Option<i64>,

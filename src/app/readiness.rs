@@ -11,6 +11,7 @@ use crate::admin::Detail;
 use crate::admin::Readiness;
 use crate::admin::Standing;
 use crate::certs;
+use crate::config::IntentMode;
 use crate::config::OnFailure;
 use crate::connect::Connector;
 use crate::delivery::Delivery;
@@ -27,10 +28,20 @@ pub(super) struct Question {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) outbox: Outbox,
     pub(super) on_failure: OnFailure,
+    pub(super) intent: IntentMode,
     pub(super) proxy: Proxy,
     pub(super) delivery: Delivery,
     pub(super) upstream: Connector,
     pub(super) certificates: certs::Standing,
+}
+
+/// What the operator gave up for speed, in words.
+pub(super) fn weaker(intent: IntentMode) -> Option<&'static str> {
+    match intent {
+        IntentMode::Sync => None,
+        IntentMode::Async => Some("async: a loss of power may hide a push that was applied"),
+        IntentMode::Off => Some("off: our end may hide a push that was applied"),
+    }
 }
 
 impl Question {
@@ -51,6 +62,8 @@ impl Question {
                 status = Standing::OutboxFailed;
             }
         }
+        let weaker = weaker(self.intent);
+        degraded.extend(weaker.map(|what| Detail { part: "intents", what: what.to_owned() }));
         let unrecorded = self.proxy.unrecorded();
         if unrecorded > 0 {
             let what = format!("{unrecorded} events wait in memory only");

@@ -137,6 +137,16 @@ words! {
         Http01 = "http-01",
     };
 
+    /// How it is written down that a push is about to become complete for the registry.
+    IntentMode, "way to keep intents", "`sync`, `async` or `off`" {
+        /// On the disk before the registry has all of it.
+        Sync = "sync",
+        /// Given to the kernel before the registry has all of it.
+        Async = "async",
+        /// Not at all.
+        Off = "off",
+    };
+
     /// What a listener serves.
     Serve, "thing to serve", "`registry`, `admin` or `acme`" {
         /// The registry behind us.
