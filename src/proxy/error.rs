@@ -20,6 +20,12 @@ pub enum Refused {
         /// What is ambiguous about it.
         why: Ambiguous,
     },
+    /// Longer than any limit of 8.4 allows.
+    #[error("the target of the request is longer than 8 KiB")]
+    Target,
+    /// More than any limit of 8.4 allows.
+    #[error("the head of the request has more than 100 fields")]
+    Fields,
     /// Rule H6.
     #[error("the request must name exactly one Host")]
     Host,
@@ -92,6 +98,8 @@ impl Refused {
         match self {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::Target => StatusCode::URI_TOO_LONG,
+            Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -111,6 +119,8 @@ impl Refused {
         match self {
             Self::Method { .. } => "method",
             Self::Path { .. } => "path",
+            Self::Target => "target",
+            Self::Fields => "fields",
             Self::Host => "host",
             Self::Authority => "authority",
             Self::Connection { .. } => "connection",

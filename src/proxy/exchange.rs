@@ -21,6 +21,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::event::Integrity;
+use crate::listener;
 use crate::outbox;
 use crate::outbox::Append;
 use crate::outbox::Appended;
@@ -57,7 +58,7 @@ impl Inner {
         self: Arc<Self>,
         exchange: Exchange,
         head: Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let (answer, answered) = oneshot::channel();
@@ -74,7 +75,7 @@ impl Inner {
         &self,
         exchange: &Exchange,
         head: &Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let before = self.look_before(exchange);

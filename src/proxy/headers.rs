@@ -55,6 +55,11 @@ const PROTECTED: [HeaderName; 6] = [
     header::CONTENT_RANGE,
 ];
 
+/// The most of a target, in bytes (delivery-guarantees 8.4).
+const MAX_TARGET: usize = 8 << 10;
+/// The most fields of a head; HTTP/1.1 ends there anyway.
+const MAX_FIELDS: usize = 100;
+
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -154,6 +159,12 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
     if !METHODS.contains(&parts.method) {
         return Err(Refused::Method { method: parts.method.clone() });
     }
+    if target_length(&parts.uri) > MAX_TARGET {
+        return Err(Refused::Target);
+    }
+    if parts.headers.len() > MAX_FIELDS {
+        return Err(Refused::Fields);
+    }
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let (host, more) = (hosts.next(), hosts.next());
     let named = host.is_some() || parts.uri.authority().is_some();
@@ -177,6 +188,11 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
         return Err(Refused::Expectation);
     }
     Ok(())
+}
+
+/// Path and query, as they go to the registry.
+fn target_length(uri: &Uri) -> usize {
+    uri.path_and_query().map_or(0, |target| target.as_str().len())
 }
 
 /// The host the client asked for: what the registry should believe itself to be called.

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod abuse;
 mod admin;
 mod clients;
 mod connections;
@@ -13,6 +14,7 @@ mod deliver;
 mod dialects;
 mod drain;
 mod events;
+mod limits;
 mod options;
 mod push;
 mod recover;
