@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::raw::Raw;
 use super::sidecar::Sidecar;
@@ -54,7 +55,8 @@ impl Http2 {
 
     /// The same without a word.
     pub(crate) fn silent(sidecar: &Sidecar) -> Self {
-        let raw = Raw::speaking(sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"]);
+        let raw = Raw::speaking(sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"])
+            .waiting(Duration::from_secs(60));
         Self { raw, host: sidecar.host(), next: 1, seen: Vec::new() }
     }
 
