@@ -6,6 +6,7 @@
 
 mod support;
 
+mod abuse;
 mod admin;
 mod clients;
 mod connections;
@@ -14,6 +15,7 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod limits;
 mod options;
 mod push;
 mod recover;
