@@ -129,6 +129,24 @@ words! {
         Reject = "reject",
     };
 
+    /// How a registry's paths name repositories.
+    LayoutName, "layout", "`plain` or `artifactory`" {
+        /// As the OCI distribution specification has it.
+        Plain = "plain",
+        /// As Artifactory has it.
+        Artifactory = "artifactory",
+    };
+
+    /// What says which of Artifactory's repositories a client means.
+    MethodName, "method", "`repository-path`, `subdomain` or `port`" {
+        /// The first component of the name.
+        RepositoryPath = "repository-path",
+        /// The host's name.
+        Subdomain = "subdomain",
+        /// The port.
+        Port = "port",
+    };
+
     /// What a listener serves.
     Serve, "thing to serve", "`registry` or `admin`" {
         /// The registry behind us.

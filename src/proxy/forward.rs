@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::body::collect_capped;
 use crate::body::discard;
+use crate::registry::Layout;
 
 use super::Inner;
 use super::error::Error;
@@ -50,12 +51,16 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(parts: &Parts, client: Client, registry: &str) -> Self {
+    pub(super) fn of(parts: &Parts, client: Client, registry: &str, layout: &Layout) -> Self {
         let asked = headers::authority(parts, registry).to_owned();
+        let mut headers = headers::to_upstream(parts, &client, &asked);
+        if let Layout::Artifactory { .. } = layout {
+            headers::name_base_url(&mut headers, &client, &asked);
+        }
         Self {
             method: parts.method.clone(),
-            uri: origin_form(&parts.uri),
-            headers: headers::to_upstream(parts, &client, &asked),
+            uri: target(&parts.uri, layout),
+            headers,
             spelling: parts.extensions.clone(),
             client,
             asked,
@@ -189,6 +194,15 @@ impl Error {
             other => other,
         }
     }
+}
+
+/// The target as the registry knows it; path and query byte for byte.
+fn target(uri: &Uri, layout: &Layout) -> Uri {
+    let prefixed = layout.prefix(uri.path()).and_then(|prefix| {
+        let target = uri.path_and_query()?;
+        format!("{prefix}{target}").parse().ok()
+    });
+    prefixed.unwrap_or_else(|| origin_form(uri))
 }
 
 /// The target without scheme and host; path and query byte for byte.

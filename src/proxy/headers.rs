@@ -53,6 +53,9 @@ const FORWARDING: [&str; 9] = [
     "x-artifactory-override-base-url",
 ];
 
+/// The base of every URL that Artifactory 7 makes.
+const X_JFROG_OVERRIDE_BASE_URL: HeaderName = HeaderName::from_static("x-jfrog-override-base-url");
+
 /// Headers that `Connection` may not take away from the registry (CVE-2022-31813, CVE-2021-33197).
 const PROTECTED: [HeaderName; 6] = [
     header::HOST,
@@ -202,6 +205,15 @@ fn forward(headers: &mut HeaderMap, client: &Client, authority: &str) {
         if let Ok(hop) = HeaderValue::from_str(&hop.to_string()) {
             headers.append(X_FORWARDED_FOR, hop);
         }
+    }
+}
+
+/// Tells Artifactory the base of the URLs it makes, as its own reverse proxies do.
+pub(super) fn name_base_url(headers: &mut HeaderMap, client: &Client, authority: &str) {
+    let host = client.reached.host.as_deref().unwrap_or(authority);
+    let base = HeaderValue::try_from(format!("{}://{host}", client.scheme()));
+    if let Some(base) = base.ok().filter(|_| !headers.contains_key(&X_JFROG_OVERRIDE_BASE_URL)) {
+        headers.insert(X_JFROG_OVERRIDE_BASE_URL, base);
     }
 }
 
@@ -384,6 +396,13 @@ mod tests {
         let sent = to_upstream(&given, &client, "r.example:5443");
         assert!(!sent.contains_key(header::FORWARDED), "{sent:?}");
         assert_eq!(sent[X_FORWARDED_HOST], "r.example:5443");
+    }
+
+    #[test]
+    fn artifactory_is_told_the_base_of_its_urls() {
+        let mut headers = to_upstream(&request(&[]), &stranger(), "r.example:5443");
+        name_base_url(&mut headers, &stranger(), "r.example:5443");
+        assert_eq!(headers[X_JFROG_OVERRIDE_BASE_URL], "https://r.example:5443");
     }
 
     #[test]

@@ -10,8 +10,11 @@ use http::StatusCode;
 use http::header;
 
 use crate::outbox::Before;
+use crate::registry::ArtifactoryName;
 use crate::registry::Digest;
+use crate::registry::Layout;
 use crate::registry::MediaType;
+use crate::registry::Reference;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
 use crate::secret::Secret;
@@ -34,6 +37,7 @@ pub struct Account {
 #[derive(Debug, Clone)]
 pub(super) struct Look {
     upstream: Upstream,
+    layout: Layout,
     headers: HeaderMap,
 }
 
@@ -46,7 +50,12 @@ const NO_HOST: &str = "localhost";
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 impl Look {
-    pub(super) fn new(upstream: Upstream, host: Option<&str>, account: Option<&Account>) -> Self {
+    pub(super) fn new(
+        upstream: Upstream,
+        layout: Layout,
+        host: Option<&str>,
+        account: Option<&Account>,
+    ) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         for media_type in MediaType::MANIFESTS {
@@ -65,17 +74,22 @@ impl Look {
                 headers.insert(header::AUTHORIZATION, value);
             }
         }
-        Self { upstream, headers }
+        Self { upstream, layout, headers }
     }
 
     /// The same questions, asked over other connections.
     pub(super) fn through(&self, upstream: Upstream) -> Self {
-        Self { upstream, headers: self.headers.clone() }
+        Self { upstream, ..self.clone() }
     }
 
     /// What the tag names now. It has no deadline of its own.
-    pub(super) async fn at_tag(&self, repository: &RepositoryName, tag: &Tag) -> Before {
-        let path = format!("/v2/{repository}/manifests/{tag}");
+    pub(super) async fn at_tag(
+        &self,
+        repository: &RepositoryName,
+        artifactory: Option<&ArtifactoryName>,
+        tag: &Tag,
+    ) -> Before {
+        let path = self.layout.manifest(repository, artifactory, &Reference::Tag(tag.clone()));
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = Method::HEAD;
         *request.headers_mut() = self.headers.clone();
@@ -128,7 +142,8 @@ mod tests {
             policy: Policy::for_upstream(),
             deadline: Duration::from_secs(5),
         });
-        let look = Look::new(Upstream::new(connector, Duration::from_secs(60)), None, None);
+        let upstream = Upstream::new(connector, Duration::from_secs(60));
+        let look = Look::new(upstream, Layout::Plain, None, None);
         let (repository, tag) = ("team/app".parse().unwrap(), "1.0".parse().unwrap());
         let digest = Digest::sha256(b"x");
         let registry = async {
@@ -144,7 +159,7 @@ mod tests {
             io.write_all(answer.as_bytes()).await.unwrap();
             io
         };
-        let (before, _io) = tokio::join!(look.at_tag(&repository, &tag), registry);
+        let (before, _io) = tokio::join!(look.at_tag(&repository, None, &tag), registry);
         assert_eq!(before, Before::Was(digest.clone()));
     }
 }
