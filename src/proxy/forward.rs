@@ -23,6 +23,7 @@ use super::Inner;
 use super::error::Error;
 use super::headers;
 use super::headers::Client;
+use super::metrics::Metrics;
 use super::request::RequestBody;
 use super::request::Streaming;
 use super::response::ResponseBody;
@@ -51,9 +52,16 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(parts: &Parts, client: Client, registry: &str, layout: &Layout) -> Self {
+    pub(super) fn of(
+        parts: &Parts,
+        client: Client,
+        registry: &str,
+        layout: &Layout,
+        metrics: &Metrics,
+    ) -> Self {
         let asked = headers::authority(parts, registry).to_owned();
-        let mut headers = headers::to_upstream(parts, &client, &asked);
+        let (mut headers, dropped) = headers::to_upstream(parts, &client, &asked);
+        metrics.headers_dropped.inc_by(dropped);
         if let Layout::Artifactory { .. } = layout {
             headers::name_base_url(&mut headers, &client, &asked);
         }

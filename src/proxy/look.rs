@@ -20,6 +20,7 @@ use crate::registry::Tag;
 use crate::secret::Secret;
 
 use super::request::RequestBody;
+use super::settle::rules::Found;
 use super::upstream::Session;
 use super::upstream::Share;
 use super::upstream::Upstream;
@@ -89,26 +90,41 @@ impl Look {
         artifactory: Option<&ArtifactoryName>,
         tag: &Tag,
     ) -> Before {
-        let path = self.layout.manifest(repository, artifactory, &Reference::Tag(tag.clone()));
+        match self.at(repository, artifactory, &Reference::Tag(tag.clone())).await {
+            Found::Digest(digest) => Before::Was(digest),
+            Found::Nothing => Before::Absent,
+            Found::Something | Found::Denied | Found::Unclear => Before::Unknown,
+        }
+    }
+
+    /// What the registry has under the reference. It has no deadline of its own.
+    pub(super) async fn at(
+        &self,
+        repository: &RepositoryName,
+        artifactory: Option<&ArtifactoryName>,
+        reference: &Reference,
+    ) -> Found {
+        let path = self.layout.manifest(repository, artifactory, reference);
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = Method::HEAD;
         *request.headers_mut() = self.headers.clone();
         match path.parse() {
             Ok(uri) => *request.uri_mut() = uri,
-            Err(_) => return Before::Unknown,
+            Err(_) => return Found::Unclear,
         }
         let sent = self.upstream.send(&Session::default(), Share::Any, request).await;
         let Ok((response, lease)) = sent else {
-            return Before::Unknown;
+            return Found::Unclear;
         };
         let answer = match response.status() {
             StatusCode::OK => response
                 .headers()
                 .get(CONTENT_DIGEST)
                 .and_then(|digest| Digest::from_str(digest.to_str().ok()?).ok())
-                .map_or(Before::Unknown, Before::Was),
-            StatusCode::NOT_FOUND => Before::Absent,
-            _ => Before::Unknown,
+                .map_or(Found::Something, Found::Digest),
+            StatusCode::NOT_FOUND => Found::Nothing,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Found::Denied,
+            _ => Found::Unclear,
         };
         // The answer to a HEAD has no body, so the connection is free.
         lease.give_back();
