@@ -6,8 +6,10 @@
 
 mod support;
 
+mod abuse;
 mod acme;
 mod admin;
+mod artifactory;
 mod clients;
 mod connections;
 mod deliver;
@@ -15,6 +17,7 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod limits;
 mod options;
 mod push;
 mod recover;
