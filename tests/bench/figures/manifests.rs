@@ -23,6 +23,7 @@ use crate::figure::median;
 use crate::figure::percentile;
 use crate::lineup::Contender;
 use crate::lineup::Samples;
+use crate::lineup::Scene;
 use crate::lineup::Stage;
 use crate::options::Options;
 use crate::receiver::Receiver;
@@ -54,7 +55,9 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
     std::fs::create_dir_all(&directory)?;
     let registry = Registry::start(&directory, &stage.client).await?;
     let mut receiver = Receiver::start(&stage.pki).await?;
-    let contenders = stage.line_up("manifests", registry.port, Some(receiver.port)).await?;
+    let (upstream, webhook) = (registry.port, Some(receiver.port));
+    let scene = Scene { name: "manifests", upstream, webhook };
+    let contenders = stage.line_up(scene).await?;
     let layers = [Blob::random(4096)];
     let config = Blob::config(&layers);
     let mut disk = OpenOptions::new().create(true).append(true).open(directory.join("disk"))?;
