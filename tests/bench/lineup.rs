@@ -1,3 +1,5 @@
+use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +55,7 @@ struct Start {
     directory: PathBuf,
     upstream: u16,
     webhook: Option<u16>,
+    state: State,
 }
 
 /// Where everybody is put.
@@ -64,6 +67,29 @@ pub(crate) struct Scene<'a> {
     pub(crate) upstream: u16,
     /// The port of the receiver of events.
     pub(crate) webhook: Option<u16>,
+    pub(crate) who: Who,
+    pub(crate) state: State,
+    /// Where the programs keep their files, if it is not the stage's directory.
+    pub(crate) root: Option<&'a Path>,
+}
+
+/// What a fresh process finds.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    /// What the one before left.
+    #[default]
+    Kept,
+    /// Nothing.
+    Forgotten,
+}
+
+/// Who takes part.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Who {
+    #[default]
+    All,
+    /// Only Pushbell, whose the events are.
+    Ours,
 }
 
 /// What is measured in each round, and how it is shown.
@@ -85,13 +111,18 @@ impl Stage {
     pub(crate) async fn line_up(&self, scene: Scene<'_>) -> Result<Vec<Contender>> {
         let target = Target { port: scene.upstream, tls: Tls::No };
         let mut contenders = vec![Contender::nobody(DIRECT, target)];
-        let wanted = |kind: &&Kind| kind.scene.is_none_or(|only| only == scene.name);
+        let wanted = |kind: &&Kind| {
+            (scene.who == Who::All || kind.is_ours())
+                && kind.scene.is_none_or(|only| only == scene.name)
+        };
         for kind in self.kinds.iter().filter(wanted).filter(|kind| kind.find().is_some()) {
+            let root = scene.root.unwrap_or(&self.directory);
             let start = Start {
                 kind: kind.clone(),
-                directory: self.directory.join(scene.name).join(kind.name),
+                directory: root.join(scene.name).join(kind.name),
                 upstream: scene.upstream,
                 webhook: scene.webhook,
+                state: scene.state,
             };
             match start.front(self).await {
                 Ok(front) => contenders.push(Contender {
@@ -136,11 +167,28 @@ impl Contender {
     pub(crate) async fn start_anew(&mut self, stage: &Stage) -> Result<()> {
         if let Some(start) = &self.start {
             self.front = None;
+            if start.state == State::Forgotten && start.directory.exists() {
+                fs::remove_dir_all(&start.directory)
+                    .with_context(|| format!("remove {}", start.directory.display()))?;
+            }
             let front = start.front(stage).await?;
             self.target = front.target;
             self.front = Some(front);
         }
         Ok(())
+    }
+
+    /// Ends the program without a word.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        if let Some(mut front) = self.front.take() {
+            front.process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Where the program keeps its files.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.start.as_ref().map(|start| start.directory.as_path())
     }
 
     /// What a fresh process does for the first time only is no part of what many times cost.

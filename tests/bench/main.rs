@@ -6,6 +6,7 @@
 
 mod body;
 mod client;
+mod disk;
 mod figure;
 mod figures;
 mod json;
@@ -15,6 +16,7 @@ mod options;
 mod peers;
 mod pki;
 mod process;
+mod pushers;
 mod receiver;
 mod registry;
 mod relay;
@@ -42,6 +44,7 @@ use crate::options::Command;
 use crate::options::Options;
 use crate::peers::Kind;
 use crate::pki::Pki;
+use crate::registry::DISTRIBUTION;
 use crate::table::Table;
 
 /// How long one scene may take.
@@ -122,6 +125,7 @@ async fn measure(stage: &Stage, options: &Options) -> Table {
     table.columns.push(DIRECT);
     let (ours, peers): (Vec<&Kind>, _) = stage.kinds.iter().partition(|kind| kind.is_ours());
     table.columns.extend(peers.iter().map(|kind: &&Kind| kind.name));
+    table.columns.push(DISTRIBUTION);
     table.columns.extend(ours.iter().map(|kind| kind.name));
     for kind in stage.kinds.iter().filter(|kind| kind.find().is_none()) {
         table.missing.push((kind.name, format!("not installed; `{}`", kind.install)));

@@ -42,6 +42,14 @@ pub(crate) struct Sizes {
     pub(crate) layer: usize,
     /// Manifests each contender is given.
     pub(crate) manifests: usize,
+    /// Pushes of a burst.
+    pub(crate) burst: usize,
+    /// Events that are appended in one run.
+    pub(crate) appends: usize,
+    /// Events that are delivered in one run.
+    pub(crate) deliveries: usize,
+    /// Events that wait for a receiver that is away.
+    pub(crate) backlog: usize,
     /// Starts of each program.
     pub(crate) starts: usize,
     /// Connections that are held open and do nothing.
@@ -56,7 +64,7 @@ Measures Pushbell beside other proxies on this machine and prints one table.
   --quick          small sizes and two rounds: whether it works, not what it costs
   --only FIGURE    this one only; may be given several times:
                    push, transfer, crowd, far, layer, requests, handshakes, memory,
-                   manifests, start
+                   manifests, burst, appends, deliveries, backlog, start
   --rounds N       rounds, instead of five
   --against FILE   another build of Pushbell, measured in the same rounds; other proxies
                    stay away unless --with asks for them
@@ -200,6 +208,10 @@ impl Sizes {
             handshakes: 2_000,
             layer: 64 << 20,
             manifests: 300,
+            burst: 1_000,
+            appends: 40_000,
+            deliveries: 10_000,
+            backlog: 1_000_000,
             starts: 15,
             idle: 400,
         }
@@ -215,6 +227,10 @@ impl Sizes {
             handshakes: 200,
             layer: 8 << 20,
             manifests: 40,
+            burst: 200,
+            appends: 4_000,
+            deliveries: 1_000,
+            backlog: 50_000,
             starts: 4,
             idle: 100,
         }

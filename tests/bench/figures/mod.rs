@@ -1,6 +1,10 @@
 //! What is measured: one file per scene.
 
+pub(crate) mod appends;
+pub(crate) mod backlog;
+pub(crate) mod burst;
 pub(crate) mod crowd;
+pub(crate) mod deliveries;
 pub(crate) mod far;
 pub(crate) mod handshakes;
 pub(crate) mod layer;
@@ -11,6 +15,8 @@ pub(crate) mod requests;
 pub(crate) mod start;
 pub(crate) mod transfer;
 
+use std::time::Instant;
+
 use anyhow::Result;
 use anyhow::bail;
 
@@ -19,7 +25,7 @@ use crate::lineup::Stage;
 use crate::options::Options;
 
 /// The scenes, as `--only` takes them, in the order of the table.
-pub(crate) const NAMES: [&str; 10] = [
+pub(crate) const NAMES: [&str; 14] = [
     "push",
     "transfer",
     "crowd",
@@ -29,6 +35,10 @@ pub(crate) const NAMES: [&str; 10] = [
     "handshakes",
     "memory",
     "manifests",
+    "burst",
+    "appends",
+    "deliveries",
+    "backlog",
     "start",
 ];
 
@@ -36,7 +46,7 @@ pub(crate) const NAMES: [&str; 10] = [
 pub(crate) fn needs(name: &str) -> &'static [&'static str] {
     match name {
         "push" => &["docker-registry", "skopeo"],
-        "manifests" => &["docker-registry"],
+        "manifests" | "burst" | "deliveries" => &["docker-registry"],
         _ => &[],
     }
 }
@@ -53,7 +63,19 @@ pub(crate) async fn measure(name: &str, stage: &Stage, options: &Options) -> Res
         "handshakes" => handshakes::measure(stage, options).await,
         "memory" => memory::measure(stage, options).await,
         "manifests" => manifests::measure(stage, options).await,
+        "burst" => burst::measure(stage, options).await,
+        "appends" => appends::measure(stage, options).await,
+        "deliveries" => deliveries::measure(stage, options).await,
+        "backlog" => backlog::measure(stage, options).await,
         "start" => start::measure(stage, options).await,
         _ => bail!("no figure is called `{name}`"),
+    }
+}
+
+/// Negative if the webhook was there before the client had its answer.
+fn milliseconds_after(answered: Instant, arrived: Instant) -> f64 {
+    match arrived.checked_duration_since(answered) {
+        Some(after) => after.as_secs_f64() * 1e3,
+        None => -(answered - arrived).as_secs_f64() * 1e3,
     }
 }

@@ -30,7 +30,7 @@ const LAYERS: usize = 4;
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let directory = stage.directory.join("push");
     let image = write_image(&directory.join("image"), options.sizes.layer)?;
-    let registry = Registry::start(&directory, &stage.client).await?;
+    let registry = Registry::start(stage, &directory, None).await?;
     let mut contenders =
         stage.line_up(Scene { name: "push", upstream: registry.port, ..Scene::default() }).await?;
     let bytes = LAYERS * options.sizes.layer;
