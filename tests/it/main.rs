@@ -6,7 +6,9 @@
 
 mod support;
 
+mod abuse;
 mod admin;
+mod artifactory;
 mod clients;
 mod connections;
 mod deliver;
@@ -14,6 +16,7 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod limits;
 mod options;
 mod push;
 mod recover;
