@@ -36,6 +36,7 @@
 pub mod body;
 pub mod registry;
 pub mod secret;
+pub mod socket;
 pub mod tasks;
 pub mod telemetry;
 
