@@ -10,6 +10,7 @@ mod classify;
 mod error;
 mod exchange;
 mod forward;
+mod gathered;
 mod headers;
 mod look;
 mod metrics;
