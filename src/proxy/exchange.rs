@@ -27,7 +27,6 @@ use crate::outbox::Appended;
 use crate::outbox::Before;
 use crate::outbox::Known;
 use crate::outbox::State;
-use crate::registry::Reference;
 
 use super::Inner;
 use super::OnFailure;
@@ -149,27 +148,32 @@ impl Inner {
         Ok(timeout(self.config.limits.look, before).await.unwrap_or(Before::Unknown))
     }
 
-    /// Starts to find out what the tag names now, while the client's bytes are still arriving: our own
-    /// table first, a look only where it has never heard of the tag.
+    /// Starts to find out what the tag names now, while the client's bytes are still arriving. Nothing is
+    /// to be found out about a tag that our own table knows. Where it has to be asked, the look does not
+    /// wait for its answer, and counts only where the table has never heard of the tag.
     fn look_before(&self, exchange: &Exchange) -> impl Future<Output = Before> + use<> {
-        let (outbox, look) = (self.outbox.clone(), self.look.clone());
-        let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
-        let tag = match &exchange.reference {
-            Reference::Tag(tag) => Some(tag.clone()),
-            Reference::Digest(_) => None,
-        };
-        let looking = self.tasks.spawn(async move {
-            let Some(tag) = tag else {
-                return Before::Unknown;
-            };
-            match outbox.last_digest_at(&registry, &repository, &tag).await {
-                Ok(Known::Never) => {
-                    timeout(LOOK, look.at_tag(&repository, &tag)).await.unwrap_or(Before::Unknown)
+        let tag = exchange.reference.tag().filter(|t| !self.known.contain(&exchange.repository, t));
+        let finding_out = tag.cloned().map(|tag| {
+            let (outbox, look) = (self.outbox.clone(), self.look.clone());
+            let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
+            let looked = (repository.clone(), tag.clone());
+            let looking = self.tasks.spawn(async move {
+                let look = look.at_tag(&looked.0, &looked.1);
+                timeout(LOOK, look).await.unwrap_or(Before::Unknown)
+            });
+            self.tasks.spawn(async move {
+                match outbox.last_digest_at(&registry, &repository, &tag).await {
+                    Ok(Known::Never) => looking.await.unwrap_or(Before::Unknown),
+                    _ => Before::Unknown,
                 }
-                _ => Before::Unknown,
-            }
+            })
         });
-        async move { looking.await.unwrap_or(Before::Unknown) }
+        async move {
+            match finding_out {
+                Some(found_out) => found_out.await.unwrap_or(Before::Unknown),
+                None => Before::Unknown,
+            }
+        }
     }
 
     /// P5 and P6: what the answer means, made durable, and only then the answer itself.
@@ -224,6 +228,9 @@ impl Inner {
     fn recorded(&self, appended: &Appended) {
         let event = &appended.event;
         self.metrics.event(event.action);
+        if let Some(tag) = &event.tag {
+            self.known.add(&event.repository, tag);
+        }
         if let Some(Integrity::Mismatch(told)) = &event.integrity {
             self.metrics.mismatches.inc();
             warn!(

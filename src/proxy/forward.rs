@@ -22,6 +22,7 @@ use super::Inner;
 use super::error::Error;
 use super::headers;
 use super::headers::Client;
+use super::metrics::Metrics;
 use super::request::RequestBody;
 use super::request::Streaming;
 use super::response::ResponseBody;
@@ -50,12 +51,14 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(parts: &Parts, client: Client, registry: &str) -> Self {
+    pub(super) fn of(parts: &Parts, client: Client, registry: &str, metrics: &Metrics) -> Self {
         let asked = headers::authority(parts, registry).to_owned();
+        let (headers, dropped) = headers::to_upstream(parts, &client, &asked);
+        metrics.headers_dropped.inc_by(dropped);
         Self {
             method: parts.method.clone(),
             uri: origin_form(&parts.uri),
-            headers: headers::to_upstream(parts, &client, &asked),
+            headers,
             spelling: parts.extensions.clone(),
             client,
             asked,

@@ -10,8 +10,10 @@ mod classify;
 mod error;
 mod exchange;
 mod forward;
+mod framing;
 mod gathered;
 mod headers;
+mod known;
 mod look;
 mod metrics;
 mod observe;
@@ -65,6 +67,7 @@ use self::forward::DISCARD;
 use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
+use self::known::KnownTags;
 use self::look::Look;
 use self::unrecorded::Unrecorded;
 use self::upstream::Session;
@@ -145,6 +148,7 @@ struct Inner {
     config: Config,
     upstream: Upstream,
     look: Look,
+    known: KnownTags,
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
@@ -175,7 +179,9 @@ impl Proxy {
             Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
-        let inner = Inner { config, upstream, look, copies, outbox, unrecorded, tasks, metrics };
+        let known = KnownTags::default();
+        let inner =
+            Inner { config, upstream, look, known, copies, outbox, unrecorded, tasks, metrics };
         Self { inner: Arc::new(inner), trusted: Arc::default() }
     }
 
@@ -265,7 +271,7 @@ impl Inner {
                 return response;
             }
         };
-        let head = Head::of(&parts, client, &self.config.registry);
+        let head = Head::of(&parts, client, &self.config.registry, &self.metrics);
         let metrics = self.metrics.clone();
         let answered = match self.exchange_of(&parts, &head, route) {
             Some(exchange) => self.observed(exchange, head, body, session).await,
@@ -274,14 +280,13 @@ impl Inner {
         let response = answered.unwrap_or_else(|error| {
             metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            warn!(
-                %error,
-                cause,
-                method = %parts.method,
-                path = printable(parts.uri.path(), WORDS),
-                status = error.status().as_u16(),
-                "No answer from the registry"
-            );
+            let path = printable(parts.uri.path(), WORDS);
+            let (method, status) = (&parts.method, error.status().as_u16());
+            if let Error::Incomplete = error {
+                debug!(%error, %method, path, status, "Request broken off");
+            } else {
+                warn!(%error, cause, %method, path, status, "No answer from the registry");
+            }
             answer::failed(&error)
         });
         metrics.answered(&parts.method, response.status());
@@ -332,7 +337,7 @@ async fn check(
     body: &mut Option<Incoming>,
     idle: Duration,
 ) -> Result<Route, Refused> {
-    headers::check(parts)?;
+    framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
         && let Some(present) = body

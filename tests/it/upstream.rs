@@ -49,6 +49,31 @@ fn half_a_push(sidecar: &Sidecar) -> Raw {
 }
 
 #[test]
+fn a_tag_is_looked_at_when_it_is_new_and_not_when_it_moves() {
+    let registry = Scripted::start(|mut conversation| {
+        while let Some(head) = conversation.head() {
+            if !is_look(&head, &mut conversation) {
+                conversation.body(2);
+                conversation.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    let (work, sidecar) = before(&registry, "");
+    let curl = Curl::through(&work, &sidecar);
+    for tag in ["1.0", "1.0", "2.0", "1.0"] {
+        assert_eq!(curl.put("team/app", tag, IMAGE, b"{}").status, 201);
+    }
+    assert_eq!(sidecar.wait_for_log("the first", &[("sequence", "1")])["change"], "created");
+    let heads = registry.heads();
+    let looks: Vec<&str> = heads
+        .iter()
+        .filter(|head| head.starts_with("HEAD "))
+        .filter_map(|head| head.split(' ').nth(1))
+        .collect();
+    assert_eq!(looks, [PATH, "/v2/team/app/manifests/2.0"]);
+}
+
+#[test]
 fn a_success_before_the_manifest_is_whole_is_none() {
     let registry = Scripted::start(|mut conversation| {
         while let Some(head) = conversation.head() {
