@@ -34,6 +34,7 @@
 
 // No knowledge of us.
 pub mod body;
+pub mod budget;
 pub mod registry;
 pub mod secret;
 pub mod socket;

@@ -5,7 +5,6 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
-mod budget;
 mod classify;
 mod error;
 mod exchange;
@@ -48,6 +47,7 @@ use uuid::Uuid;
 
 use crate::body::BoxError;
 use crate::body::discard;
+use crate::budget::Budget;
 use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
@@ -61,7 +61,6 @@ use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
 
-use self::budget::Budget;
 use self::classify::Exchange;
 use self::forward::DISCARD;
 use self::forward::DISCARDED;

@@ -1,32 +1,37 @@
+//! A number of bytes that several together may take, and no more.
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-/// How many bytes all copies together may still take.
+/// How many bytes may still be taken.
 #[derive(Debug, Clone)]
-pub(super) struct Budget(Arc<AtomicUsize>);
+pub struct Budget(Arc<AtomicUsize>);
 
 /// A part of the budget; it goes back when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub struct Share {
     budget: Budget,
     bytes: usize,
 }
 
 impl Budget {
-    pub(super) fn new(bytes: usize) -> Self {
+    /// So many bytes, none taken.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
         Self(Arc::new(AtomicUsize::new(bytes)))
     }
 
     /// Nothing of it yet.
-    pub(super) fn share(&self) -> Share {
+    #[must_use]
+    pub fn share(&self) -> Share {
         Share { budget: self.clone(), bytes: 0 }
     }
 }
 
 impl Share {
     /// Takes more of the budget, or nothing if there is not enough left.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
+    pub fn grow(&mut self, bytes: usize) -> bool {
         let less = |left: usize| left.checked_sub(bytes);
         let had = self.budget.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok();
         if had {
