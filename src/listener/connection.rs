@@ -38,8 +38,6 @@ struct Tracked {
     used: Arc<AtomicBool>,
 }
 
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
 const FRAME: u32 = 64 << 10;
 const STREAMS: u32 = 100;
 const HEAD: u32 = 64 << 10;
@@ -81,10 +79,11 @@ pub(super) async fn serve<Io, S>(
         Protocol::Http2 => {
             let tracked = Tracked { tasks: context.tasks.clone(), used: Arc::default() };
             let used = tracked.used.clone();
+            let window = context.room.windows.open();
             let connection = http2::Builder::new(tracked)
                 .timer(TokioTimer::new())
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
+                .initial_stream_window_size(window.stream)
+                .initial_connection_window_size(window.connection)
                 .max_frame_size(FRAME)
                 .max_concurrent_streams(STREAMS)
                 .max_header_list_size(HEAD)

@@ -233,3 +233,44 @@ fn one_request_is_one_request_however_it_is_framed() {
         assert!(!both && !head.contains("smuggled"), "{head}");
     }
 }
+
+/// The windows of HTTP/2 that a new connection is promised, of one stream and of all, in MiB.
+fn windows(raw: &mut Raw) -> (u32, u32) {
+    const SETTINGS: u8 = 4;
+    const WINDOW_UPDATE: u8 = 8;
+    const INITIAL_WINDOW_SIZE: u16 = 4;
+    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    let (mut stream, mut connection) = (None, None);
+    while let (None, _) | (_, None) = (stream, connection) {
+        let head = raw.body(9);
+        let payload = raw.body(u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize);
+        let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().unwrap());
+        match head[3] {
+            SETTINGS => {
+                let mut all = (0..payload.len()).step_by(6);
+                let found =
+                    all.find(|at| payload[*at..at + 2] == INITIAL_WINDOW_SIZE.to_be_bytes());
+                stream = stream.or(found.map(|at| number(at + 2)));
+            }
+            // Everybody begins with 64 KiB but one byte.
+            WINDOW_UPDATE => connection = Some(number(0) + 65_535),
+            _ => {}
+        }
+    }
+    (stream.unwrap() >> 20, connection.unwrap() >> 20)
+}
+
+#[test]
+fn windows_are_large_while_the_memory_budget_lasts() {
+    let registry = obliging();
+    let work = Workdir::new();
+    let limits = "limits: { memory_budget: 84MiB }\n";
+    let sidecar = Sidecar::before(&work, &registry.url(), limits);
+    let open = || Raw::speaking(&sidecar, rustls::DEFAULT_VERSIONS, &[b"h2"]);
+    let mut first = open();
+    assert_eq!(windows(&mut first), (16, 64));
+    let mut others = [open(), open(), open()];
+    assert_eq!(others.each_mut().map(windows), [(4, 16), (1, 4), (1, 4)]);
+    drop(first);
+    until("the budget is free again", || (windows(&mut open()) == (16, 64)).then_some(()));
+}
