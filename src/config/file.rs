@@ -28,6 +28,7 @@ use super::url::Upstream;
 use super::url::Url;
 use super::words::DialectName;
 use super::words::Format;
+use super::words::IntentMode;
 use super::words::Level;
 use super::words::OnFailure;
 use super::words::PresetName;
@@ -47,8 +48,10 @@ pub(super) struct FileConfig {
     pub(super) listeners: Option<Located<Vec<Located<Listener>>>>,
     /// Where events are kept until they are delivered.
     pub(super) state: Option<Located<State>>,
-    /// What happens when the disk refuses an event.
+    /// What is kept of a push, and what happens when the disk refuses it.
     pub(super) outbox: Option<Located<Outbox>>,
+    /// How it is found out what became of a push whose answer nobody saw.
+    pub(super) settle: Option<Located<Settle>>,
     /// Who is told, and of what.
     pub(super) endpoints: Option<Located<Vec<Located<Endpoint>>>>,
     /// How long, how many and how much at most.
@@ -61,7 +64,7 @@ pub(super) struct FileConfig {
 }
 
 mapping!(FileConfig {
-    registry, identities, listeners, state, outbox, endpoints, limits, admin, log,
+    registry, identities, listeners, state, outbox, settle, endpoints, limits, admin, log,
 } later { "sources", "watch" });
 
 #[derive(Debug, Default, JsonSchema)]
@@ -176,9 +179,28 @@ pub(super) struct Outbox {
     /// `pass`: a push goes through though its event may be lost; `reject`: it is refused with 503.
     #[schemars(extend("default" = "pass"))]
     pub(super) on_failure: Option<Located<OnFailure>>,
+    /// What is kept of a push before the registry has all of it, so that it is told even if we do not live to
+    /// see the answer. `sync`: an intent on the disk; `async`: one that a loss of power may take away;
+    /// `off`: nothing.
+    #[schemars(extend("default" = "sync"))]
+    pub(super) intent: Option<Located<IntentMode>>,
 }
 
-mapping!(Outbox { on_failure } later { "intent" });
+mapping!(Outbox { on_failure, intent });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Settle {
+    /// How long after a push without an answer, or after the start, the registry is first looked at.
+    #[schemars(extend("default" = "2s"))]
+    pub(super) first_look: Option<Located<Period>>,
+    /// When it is looked at no more; then the event says `outcome: unconfirmed`. Never before
+    /// `limits.upstream_manifest` is over.
+    #[schemars(extend("default" = "15m"))]
+    pub(super) give_up: Option<Located<Period>>,
+}
+
+mapping!(Settle { first_look, give_up });
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -266,8 +288,11 @@ pub(super) struct Limits {
     /// How long a handshake may take; then the connection is closed.
     #[schemars(extend("default" = "10s"))]
     pub(super) handshake: Option<Located<Period>>,
-    /// How long a connection may wait for its next request; then it is closed. One that speaks HTTP/2 is
-    /// asked by a ping instead, and kept while it answers.
+    /// How long the head of a request may take from its first byte on; then the client gets 408 and the
+    /// connection is closed.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) request_head: Option<Located<Period>>,
+    /// How long a connection may wait for its next request; then it is closed.
     #[schemars(extend("default" = "75s"))]
     pub(super) idle: Option<Located<Period>>,
     /// How long a body may rest, either way; then the request is given up.
@@ -288,8 +313,8 @@ pub(super) struct Limits {
     /// All such copies together; beyond it manifests pass unread.
     #[schemars(extend("default" = "64MiB"))]
     pub(super) manifest_copies: Option<Located<Size>>,
-    /// How much clients that speak HTTP/2 may send ahead of what the registry takes, together. A connection
-    /// gets a window of 64MiB while there is room, or 16MiB; beyond it every further one gets 4MiB.
+    /// How much clients that speak HTTP/2 may send ahead of what the registry takes, together. The window of
+    /// a connection that moves a body grows from 4MiB to 64MiB while there is room for it.
     #[schemars(extend("default" = "512MiB"))]
     pub(super) memory_budget: Option<Located<Size>>,
     /// How long requests and attempts may take to finish after SIGTERM; then they are cut off.
@@ -301,6 +326,7 @@ mapping!(Limits {
     connections,
     handshakes,
     handshake,
+    request_head,
     idle,
     body_idle,
     upstream_connect,

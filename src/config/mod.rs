@@ -63,6 +63,7 @@ pub use self::url::Upstream;
 pub use self::url::Url;
 pub use self::words::DialectName;
 pub use self::words::Format;
+pub use self::words::IntentMode;
 pub use self::words::Level;
 pub use self::words::OnFailure;
 pub use self::words::PresetName;
@@ -85,6 +86,10 @@ pub struct Config {
     pub state_directory: Located<PathBuf>,
     /// What becomes of a push whose event the outbox cannot take.
     pub on_failure: OnFailure,
+    /// What is kept of a push before the registry has all of it.
+    pub intent: IntentMode,
+    /// How it is found out what became of a push whose answer nobody saw.
+    pub settle: Settle,
     /// Who is told.
     pub endpoints: Vec<Endpoint>,
     /// How long, how many and how much at most.
@@ -210,6 +215,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// For a handshake.
     pub handshake: Duration,
+    /// For the head of a request, from its first byte on.
+    pub request_head: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,
     /// Without progress in a body, either way.
@@ -230,6 +237,15 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+/// How it is found out what became of a push whose answer nobody saw; delivery guarantees, 3.5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settle {
+    /// From the end of the exchange, or from the start, to the first look.
+    pub first_look: Duration,
+    /// When nobody will ever know.
+    pub give_up: Duration,
+}
+
 /// What is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -239,12 +255,19 @@ pub struct Log {
     pub format: Option<Format>,
 }
 
+impl Default for Settle {
+    fn default() -> Self {
+        Self { first_look: Duration::from_secs(2), give_up: Duration::from_secs(15 * 60) }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 10_000,
             handshakes: 1000,
             handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body_idle: Duration::from_secs(60),
             upstream_connect: Duration::from_secs(5),

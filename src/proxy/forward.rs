@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use crate::body::collect_capped;
 use crate::body::discard;
+use crate::listener;
 
 use super::Inner;
 use super::error::Error;
@@ -91,7 +92,7 @@ impl Inner {
     pub(super) async fn forward(
         &self,
         head: &Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let deadline = self.config.limits.answer;

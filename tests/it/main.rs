@@ -6,6 +6,7 @@
 
 mod support;
 
+mod abuse;
 mod admin;
 mod clients;
 mod connections;
@@ -14,9 +15,11 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod limits;
 mod options;
 mod push;
 mod recover;
+mod settle;
 mod tools;
 mod transparent;
 mod trust;
