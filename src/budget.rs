@@ -30,6 +30,12 @@ impl Budget {
 }
 
 impl Share {
+    /// What it has of the budget.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes more of the budget, or nothing if there is not enough left.
     pub fn grow(&mut self, bytes: usize) -> bool {
         let less = |left: usize| left.checked_sub(bytes);
@@ -38,6 +44,13 @@ impl Share {
             self.bytes += bytes;
         }
         had
+    }
+
+    /// Gives so much of it back, or all that it has.
+    pub fn shrink(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.budget.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -62,5 +75,8 @@ mod tests {
         drop(first);
         assert!(second.grow(6));
         assert!(!second.grow(1));
+        second.shrink(3);
+        assert_eq!(second.bytes(), 7);
+        assert!(budget.share().grow(3));
     }
 }
