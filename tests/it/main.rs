@@ -8,6 +8,7 @@ mod support;
 
 mod abuse;
 mod admin;
+mod artifactory;
 mod clients;
 mod connections;
 mod deliver;
