@@ -20,6 +20,8 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::socket;
+
 use super::Address;
 use super::Config;
 use super::Context;
@@ -155,6 +157,7 @@ impl Accepted {
                 // Without it the last small write of an answer waits for the peer's delayed
                 // acknowledgement. A socket that refuses it is about to fail anyway.
                 io.set_nodelay(true).ok();
+                socket::unpaced(&io, peer.ip());
                 let address = Some(peer.ip().to_canonical());
                 // Boxed, because every step of a connection has its own place for it.
                 let io = Box::new(Coalesced::new(io, buffers));

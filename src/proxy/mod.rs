@@ -5,13 +5,13 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
-mod budget;
 mod classify;
 mod error;
 mod exchange;
 mod forward;
 mod forwarded;
 mod framing;
+mod gathered;
 mod headers;
 mod known;
 mod location;
@@ -52,6 +52,7 @@ use uuid::Uuid;
 
 use crate::body::BoxError;
 use crate::body::discard;
+use crate::budget::Budget;
 use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
@@ -70,7 +71,6 @@ use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
 
-use self::budget::Budget;
 use self::classify::Exchange;
 use self::forward::DISCARD;
 use self::forward::DISCARDED;
