@@ -8,7 +8,6 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio::time::Sleep;
 use tokio::time::sleep_until;
@@ -38,7 +37,10 @@ impl<B> Paced<B> {
     }
 }
 
-impl Body for Paced<Incoming> {
+impl<B> Body for Paced<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
     type Error = BoxError;
 
@@ -52,7 +54,7 @@ impl Body for Paced<Incoming> {
                 Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
                 Poll::Ready(frame) => {
                     self.moved = true;
-                    return Poll::Ready(frame.map(|f| f.map_err(BoxError::from)));
+                    return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
                 }
                 Poll::Pending => break,
             }

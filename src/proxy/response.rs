@@ -3,7 +3,6 @@
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
-use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use hyper::body::Incoming;
 use crate::body::BoxError;
 
 use super::paced::Paced;
+use super::upstream::Inflow;
 use super::upstream::Lease;
 
 /// The body of an answer to the client.
@@ -23,8 +23,8 @@ pub struct ResponseBody(Answer);
 enum Answer {
     /// One of ours.
     Whole(Option<Bytes>),
-    /// The registry's, passing by. The connection it came on goes back when it has ended.
-    Upstream(Paced<Incoming>, Option<Lease>),
+    /// The registry's, passing by.
+    Upstream(Paced<Inflow>),
 }
 
 impl Body for ResponseBody {
@@ -37,22 +37,14 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.get_mut().0 {
             Answer::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Answer::Upstream(body, lease) => {
-                let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
-                if (frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream()))
-                    && let Some(lease) = lease.take()
-                {
-                    lease.give_back();
-                }
-                Poll::Ready(frame)
-            }
+            Answer::Upstream(body) => Pin::new(body).poll_frame(cx),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Answer::Whole(bytes) => bytes.is_none(),
-            Answer::Upstream(body, _) => body.is_end_stream(),
+            Answer::Upstream(body) => body.is_end_stream(),
         }
     }
 
@@ -61,7 +53,7 @@ impl Body for ResponseBody {
             Answer::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Answer::Upstream(body, _) => body.size_hint(),
+            Answer::Upstream(body) => body.size_hint(),
         }
     }
 }
@@ -78,6 +70,6 @@ impl ResponseBody {
             lease.give_back();
             return Self(Answer::Whole(None));
         }
-        Self(Answer::Upstream(Paced::new(body, idle), Some(lease)))
+        Self(Answer::Upstream(Paced::new(Inflow::new(body, lease), idle)))
     }
 }
