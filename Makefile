@@ -30,8 +30,8 @@ test: prepare  ## every test, against real registries, clients and receivers
 	$(CARGO) test --locked --doc
 	$(CARGO) test --locked --no-fail-fast --lib --tests
 
-test-long: prepare  ## every test against the binary as it is released
-	$(CARGO) test --locked --release --no-fail-fast --lib --tests
+test-long: prepare  ## every test against the binary as it is released, at full length
+	PUSHBELL_TEST_LONG=1 $(CARGO) test --locked --release --no-fail-fast --lib --tests
 
 prepare: $(ORACLE)/.ready  ## installs what the tests use
 	@deploy/install.sh $(TEST_PACKAGES)

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
+use std::task::ready;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +11,8 @@ use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
 use hyper::body::Incoming;
+use tokio::time::Sleep;
+use tokio::time::sleep;
 
 use crate::body::BoxError;
 
@@ -25,19 +28,38 @@ enum Answer {
     Whole(Option<Bytes>),
     /// The registry's, passing by.
     Upstream(Paced<Inflow>),
+    /// It broke off, which the client learns when it has what came before.
+    Broken(Pin<Box<Sleep>>, Option<BoxError>),
 }
+
+/// How long the head and the bytes of an answer that breaks off have to leave before the failure does. It
+/// takes the connection or the stream away and with it all that hyper has not written by then. Distribution
+/// 2 answers a range it cannot serve with a length it does not keep: without this the client would see no
+/// 416, but a connection that is closed for no reason.
+const LAST_WORDS: Duration = Duration::from_millis(20);
 
 impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.get_mut().0 {
+        let answer = &mut self.0;
+        match answer {
             Answer::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Answer::Upstream(body) => Pin::new(body).poll_frame(cx),
+            Answer::Upstream(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Err(error)) => {
+                    *answer = Answer::Broken(Box::pin(sleep(LAST_WORDS)), Some(error));
+                    self.poll_frame(cx)
+                }
+                frame => Poll::Ready(frame),
+            },
+            Answer::Broken(wait, error) => {
+                ready!(wait.as_mut().poll(cx));
+                Poll::Ready(error.take().map(Err))
+            }
         }
     }
 
@@ -45,6 +67,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Answer::Whole(bytes) => bytes.is_none(),
             Answer::Upstream(body) => body.is_end_stream(),
+            Answer::Broken(_, error) => error.is_none(),
         }
     }
 
@@ -54,6 +77,7 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
             Answer::Upstream(body) => body.size_hint(),
+            Answer::Broken(..) => SizeHint::default(),
         }
     }
 }

@@ -4,19 +4,25 @@ use anyhow::Context as _;
 use anyhow::Result;
 
 use crate::client::Client;
+use crate::client::Protocol;
 use crate::client::Target;
 use crate::client::Tls;
+use crate::figure::Better;
+use crate::figure::DIRECT;
+use crate::figure::Figure;
+use crate::figure::Target as Goal;
+use crate::figure::Value;
 use crate::peers::Front;
-use crate::peers::KINDS;
+use crate::peers::Kind;
+use crate::peers::OTHER;
+use crate::peers::OURS;
 use crate::peers::Setting;
 use crate::peers::free_port;
 use crate::pki::Pki;
 use crate::process::Cpu;
-use crate::table::Better;
-use crate::table::DIRECT;
-use crate::table::Figure;
-use crate::table::Target as Goal;
-use crate::table::median;
+
+/// Connections and requests that a fresh process is given before anything is measured.
+const WARM_UP: usize = 50;
 
 /// What every measurement stands on.
 pub(crate) struct Stage {
@@ -24,6 +30,8 @@ pub(crate) struct Stage {
     pub(crate) directory: PathBuf,
     pub(crate) pki: Pki,
     pub(crate) client: Client,
+    /// Who is measured, in the order of the table.
+    pub(crate) kinds: Vec<Kind>,
 }
 
 /// Somebody who is measured: nobody in between, or a program that stands in front of the upstream.
@@ -31,6 +39,15 @@ pub(crate) struct Contender {
     pub(crate) name: &'static str,
     pub(crate) target: Target,
     pub(crate) front: Option<Front>,
+    start: Option<Start>,
+}
+
+/// What it takes to start it anew.
+struct Start {
+    kind: Kind,
+    directory: PathBuf,
+    upstream: u16,
+    webhook: Option<u16>,
 }
 
 /// What is measured in each round, and how it is shown.
@@ -41,7 +58,7 @@ pub(crate) struct Column {
     pub(crate) goal: Goal,
 }
 
-/// All samples of one contender: one list per column.
+/// All samples of one contender: one list per column, with `NaN` where there is nothing.
 pub(crate) struct Samples {
     pub(crate) name: &'static str,
     pub(crate) columns: Vec<Vec<f64>>,
@@ -56,21 +73,16 @@ impl Stage {
         webhook: Option<u16>,
     ) -> Result<Vec<Contender>> {
         let target = Target { port: upstream, tls: Tls::No };
-        let mut contenders = vec![Contender { name: DIRECT, target, front: None }];
-        for kind in KINDS.iter().filter(|kind| kind.find().is_some()) {
+        let mut contenders = vec![Contender { name: DIRECT, target, front: None, start: None }];
+        for kind in self.kinds.iter().filter(|kind| kind.find().is_some()) {
             let directory = self.directory.join(scene).join(kind.name);
-            let setting = Setting {
-                directory: &directory,
-                port: free_port()?,
-                upstream,
-                pki: &self.pki,
-                webhook,
-            };
-            match kind.start(&setting, &self.client).await {
+            let start = Start { kind: kind.clone(), directory, upstream, webhook };
+            match start.front(self).await {
                 Ok(front) => contenders.push(Contender {
                     name: kind.name,
                     target: front.target,
                     front: Some(front),
+                    start: Some(start),
                 }),
                 Err(error) => eprintln!("{}: left out of `{scene}`: {error:#}", kind.name),
             }
@@ -79,7 +91,40 @@ impl Stage {
     }
 }
 
+impl Start {
+    async fn front(&self, stage: &Stage) -> Result<Front> {
+        let setting = Setting {
+            directory: &self.directory,
+            port: free_port()?,
+            upstream: self.upstream,
+            pki: &stage.pki,
+            webhook: self.webhook,
+        };
+        self.kind.start(&setting, &stage.client).await
+    }
+}
+
 impl Contender {
+    /// Whether it is one of our builds.
+    pub(crate) fn is_ours(&self) -> bool {
+        [OURS, OTHER].contains(&self.name)
+    }
+
+    /// The same program in a process of its own: where the kernel and the allocator put things is luck that
+    /// lasts as long as a process, and may be as much as what one looks for.
+    async fn start_anew(&mut self, stage: &Stage) -> Result<()> {
+        if let Some(start) = &self.start {
+            self.front = None;
+            let front = start.front(stage).await?;
+            self.target = front.target;
+            self.front = Some(front);
+            for _ in 0..WARM_UP {
+                stage.client.connect(self.target, Protocol::Http1).await?.ask().await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Processor time so far; none for nobody.
     pub(crate) fn cpu(&self) -> Result<Option<Cpu>> {
         self.front.as_ref().map(|front| front.process.cpu()).transpose()
@@ -92,11 +137,13 @@ impl Contender {
     }
 }
 
-/// Measures everybody in turn, as many times as there are rounds, so that what else happens on the machine
-/// happens to all alike. `NaN` says that there is nothing to measure.
+/// Measures everybody in turn, as many times as there are rounds, and every other round backwards, so that
+/// what else happens on the machine happens to all alike. Each round has processes of its own. `NaN` says
+/// that there is nothing to measure.
 pub(crate) async fn rounds(
+    stage: &Stage,
     scene: &str,
-    contenders: &[Contender],
+    contenders: &mut [Contender],
     rounds: usize,
     columns: usize,
     measure: impl AsyncFn(&Contender) -> Result<Vec<f64>>,
@@ -106,21 +153,24 @@ pub(crate) async fn rounds(
         .map(|contender| Samples { name: contender.name, columns: vec![Vec::new(); columns] })
         .collect();
     for round in 1..=rounds {
-        for (contender, samples) in contenders.iter().zip(&mut all) {
-            let measured = measure(contender).await;
-            let values = match measured
-                .with_context(|| format!("{scene}, round {round}, {}", contender.name))
-            {
-                Ok(values) => values,
-                Err(error) => {
-                    eprintln!("{error:#}");
-                    continue;
-                }
+        let mut turn: Vec<_> = contenders.iter_mut().zip(&mut all).collect();
+        if round % 2 == 0 {
+            turn.reverse();
+        }
+        for (contender, samples) in turn {
+            let measured = async {
+                contender.start_anew(stage).await?;
+                measure(contender).await
             };
-            for (column, value) in samples.columns.iter_mut().zip(values) {
-                if value.is_finite() {
-                    column.push(value);
-                }
+            let values = measured
+                .await
+                .with_context(|| format!("{scene}, round {round}, {}", contender.name))
+                .unwrap_or_else(|error| {
+                    eprintln!("{error:#}");
+                    Vec::new()
+                });
+            for (at, column) in samples.columns.iter_mut().enumerate() {
+                column.push(values.get(at).copied().unwrap_or(f64::NAN));
             }
         }
     }
@@ -136,7 +186,7 @@ pub(crate) fn medians(samples: &[Samples], columns: Vec<Column>) -> Vec<Figure> 
         target: column.goal,
         values: samples
             .iter()
-            .filter_map(|samples| Some((samples.name, median(samples.columns.get(at)?)?)))
+            .filter_map(|samples| Value::median(samples.name, samples.columns.get(at)?))
             .collect(),
     };
     columns.into_iter().enumerate().map(figure).collect()

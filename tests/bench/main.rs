@@ -6,7 +6,9 @@
 
 mod body;
 mod client;
+mod figure;
 mod figures;
+mod json;
 mod lineup;
 mod options;
 mod peers;
@@ -28,11 +30,11 @@ use anyhow::Context as _;
 use anyhow::Result;
 
 use crate::client::Client;
+use crate::figure::DIRECT;
 use crate::lineup::Stage;
 use crate::options::Command;
 use crate::options::FIGURES;
 use crate::options::Options;
-use crate::peers::KINDS;
 use crate::pki::Pki;
 use crate::table::Table;
 
@@ -61,7 +63,8 @@ fn run() -> Result<()> {
         .context("make a directory for the benchmark")?;
     let pki = Pki::new(directory.path())?;
     let client = Client::new(&pki)?;
-    let stage = Stage { directory: directory.path().to_owned(), pki, client };
+    let kinds = peers::chosen(&options);
+    let stage = Stage { directory: directory.path().to_owned(), pki, client, kinds };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -69,12 +72,18 @@ fn run() -> Result<()> {
         .context("start the runtime")?;
     let table = runtime.block_on(measure(&stage, &options))?;
     print!("{table}");
+    if let Some(file) = &options.json {
+        fs::write(file, format!("{:#}\n", json::of(&table)))
+            .with_context(|| format!("write {}", file.display()))?;
+    }
     Ok(())
 }
 
 async fn measure(stage: &Stage, options: &Options) -> Result<Table> {
     let mut table = Table::default();
-    for kind in KINDS.iter().filter(|kind| kind.find().is_none()) {
+    table.columns.push(DIRECT);
+    table.columns.extend(stage.kinds.iter().map(|kind| kind.name));
+    for kind in stage.kinds.iter().filter(|kind| kind.find().is_none()) {
         table.missing.push((kind.name, format!("not installed; `{}`", kind.install)));
     }
     let busy_before = load();
@@ -102,7 +111,7 @@ async fn measure(stage: &Stage, options: &Options) -> Result<Table> {
             Err(error) => table.notes.push(format!("{name}: not measured: {error:#}")),
         }
     }
-    table.notes.extend(conditions(options));
+    table.notes.extend(conditions(stage, options));
     let took = started.elapsed().as_secs();
     table.notes.push(format!("all of it took {took} s"));
     // Wall times of a busy machine mean little; who reads them has to know.
@@ -125,7 +134,7 @@ fn load() -> Option<String> {
 }
 
 /// What the figures depend on.
-fn conditions(options: &Options) -> Vec<String> {
+fn conditions(stage: &Stage, options: &Options) -> Vec<String> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut notes = vec![
         format!("medians of {} interleaved rounds on {cores} cores", options.rounds),
@@ -135,7 +144,7 @@ fn conditions(options: &Options) -> Vec<String> {
         "a start finds its certificate and its state directory there; minting is not in it"
             .to_owned(),
     ];
-    for kind in KINDS {
+    for kind in &stage.kinds {
         let said = kind.find().and_then(|file| Program::new(file).arg(kind.version).output().ok());
         notes.extend(said.and_then(|said| {
             let text = [said.stdout, said.stderr].concat();

@@ -1,44 +1,16 @@
-//! What comes out: samples, what is made of them, and the one table.
+//! What comes out: the figures beside the targets, everybody's values, and what the reader has to know.
 
 use std::fmt;
 
-use crate::peers::KINDS;
+use crate::figure::Figure;
+use crate::peers::OTHER;
 use crate::peers::OURS;
 
-/// One line of the table.
-pub(crate) struct Figure {
-    pub(crate) name: String,
-    pub(crate) better: Better,
-    /// Digits behind the point.
-    pub(crate) digits: usize,
-    /// By column. A column that is not here was not measured.
-    pub(crate) values: Vec<(&'static str, f64)>,
-    pub(crate) target: Target,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Better {
-    Less,
-    More,
-}
-
-/// What the design asks for.
-#[derive(Clone, Copy)]
-pub(crate) enum Target {
-    None,
-    /// At most so many times the best peer.
-    TimesBest(f64),
-    /// At most so many times direct.
-    TimesDirect(f64),
-    /// At most this.
-    AtMost(f64),
-    /// Nothing, and there is nothing to compare it with either.
-    Alone,
-}
-
-/// Everything that goes into the table.
+/// Everything that was found.
 #[derive(Default)]
 pub(crate) struct Table {
+    /// Who may have been measured, in order.
+    pub(crate) columns: Vec<&'static str>,
     pub(crate) figures: Vec<Figure>,
     /// Columns that stay empty, and why.
     pub(crate) missing: Vec<(&'static str, String)>,
@@ -46,118 +18,88 @@ pub(crate) struct Table {
     pub(crate) notes: Vec<String>,
 }
 
-/// The column without any proxy.
-pub(crate) const DIRECT: &str = "direct";
+/// A cell with nothing in it.
+const NOTHING: &str = "–";
 
-/// The middle one; of an even number the mean of both in the middle.
-pub(crate) fn median(samples: &[f64]) -> Option<f64> {
-    let sorted = sorted(samples);
-    let middle = sorted.len() / 2;
-    let upper = *sorted.get(middle)?;
-    if sorted.len() % 2 == 1 {
-        return Some(upper);
+impl Table {
+    /// Ours, the best of the others, and the target.
+    fn targets(&self) -> Vec<Vec<String>> {
+        let mut rows = vec![words(&["figure", OURS, "best peer", "Pushbell is", "target", "met"])];
+        // Beside nothing but another build most have nothing to be held against.
+        let without_peers = self.columns.contains(&OTHER);
+        for figure in self.figures.iter().filter(|f| !without_peers || f.ratio().is_some()) {
+            let met = figure.met().map(|met| if met { "yes" } else { "no" });
+            rows.push(vec![
+                figure.name.clone(),
+                or_nothing(figure.value(OURS).map(|value| figure.shown(value))),
+                or_nothing(
+                    figure.best_peer().map(|best| format!("{} {}", best.name, figure.shown(best))),
+                ),
+                or_nothing(
+                    figure.ratio().map(|ratio| format!("{:.2} × {}", ratio.times, ratio.whom)),
+                ),
+                or_nothing(figure.wanted()),
+                or_nothing(met.map(str::to_owned)),
+            ]);
+        }
+        rows
     }
-    Some((upper + sorted.get(middle.checked_sub(1)?)?) / 2.0)
+
+    /// Ours beside the other build.
+    fn changes(&self) -> Vec<Vec<String>> {
+        let head = ["figure", OTHER, OURS, "Pushbell / other", "middle half", "better in"];
+        let mut rows = vec![words(&head)];
+        for figure in &self.figures {
+            let Some(change) = figure.change() else {
+                continue;
+            };
+            let shown = |name| or_nothing(figure.value(name).map(|value| figure.shown(value)));
+            let half = change.half.map(|(low, high)| format!("{low:.3} to {high:.3}"));
+            let won = change.won.map(|(won, of)| format!("{won} of {of}"));
+            rows.push(vec![
+                figure.name.clone(),
+                shown(OTHER),
+                shown(OURS),
+                format!("{:.3}", change.ratio),
+                or_nothing(half),
+                or_nothing(won),
+            ]);
+        }
+        rows
+    }
+
+    /// Everybody.
+    fn values(&self) -> Vec<Vec<String>> {
+        let measured =
+            |name: &&'static str| self.figures.iter().any(|figure| figure.value(name).is_some());
+        let columns: Vec<&'static str> = self.columns.iter().copied().filter(measured).collect();
+        let mut rows = vec![words(&[&["everybody's"], columns.as_slice()].concat())];
+        for figure in &self.figures {
+            let cell = |name: &&'static str| {
+                or_nothing(figure.value(name).map(|value| figure.shown(value)))
+            };
+            let name = std::iter::once(figure.name.clone());
+            rows.push(name.chain(columns.iter().map(cell)).collect());
+        }
+        rows
+    }
 }
 
-/// The one that so many per cent do not exceed.
-pub(crate) fn percentile(samples: &[f64], percent: usize) -> Option<f64> {
-    let sorted = sorted(samples);
-    let rank = (sorted.len() * percent).div_ceil(100);
-    sorted.get(rank.saturating_sub(1)).copied()
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn sorted(samples: &[f64]) -> Vec<f64> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
-}
-
-impl Figure {
-    fn value(&self, column: &str) -> Option<f64> {
-        self.values.iter().find(|(name, _)| *name == column).map(|(_, value)| *value)
-    }
-
-    /// The best of the others, and whose it is.
-    fn best_peer(&self) -> Option<(&'static str, f64)> {
-        let peers = self.values.iter().filter(|(name, _)| ![DIRECT, OURS].contains(name)).copied();
-        match self.better {
-            Better::Less => peers.min_by(|(_, a), (_, b)| a.total_cmp(b)),
-            Better::More => peers.max_by(|(_, a), (_, b)| a.total_cmp(b)),
-        }
-    }
-
-    fn cell(&self, column: &'static str, missing: &[(&'static str, String)]) -> String {
-        match (self.value(column), missing.iter().any(|(name, _)| *name == column)) {
-            (Some(value), _) => format!("{value:.*}", self.digits),
-            (None, true) => "not installed".to_owned(),
-            (None, false) => "–".to_owned(),
-        }
-    }
-
-    /// Pushbell's value as a multiple of what it is compared with.
-    fn ratio(&self) -> String {
-        let against = match self.target {
-            Target::None | Target::TimesBest(_) => self.best_peer(),
-            Target::TimesDirect(_) => self.value(DIRECT).map(|value| (DIRECT, value)),
-            Target::AtMost(limit) => Some(("target", limit)),
-            Target::Alone => None,
-        };
-        match (self.value(OURS), against) {
-            (Some(ours), Some((name, value))) if value > 0.0 => {
-                format!("{:.2} × {name}", ours / value)
-            }
-            _ => "–".to_owned(),
-        }
-    }
-
-    fn target(&self) -> String {
-        match self.target {
-            Target::None | Target::Alone => "–".to_owned(),
-            Target::TimesBest(times) => format!("≤ {times} × best"),
-            Target::TimesDirect(times) => format!("≤ {times} × direct"),
-            Target::AtMost(value) => format!("≤ {value:.*}", self.digits),
-        }
-    }
+fn or_nothing(cell: Option<String>) -> String {
+    cell.unwrap_or_else(|| NOTHING.to_owned())
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let columns: Vec<&'static str> =
-            std::iter::once(DIRECT).chain(KINDS.iter().map(|kind| kind.name)).collect();
-        let mut rows = vec![];
-        for figure in &self.figures {
-            let mut row = vec![figure.name.clone()];
-            row.extend(columns.iter().map(|column| figure.cell(column, &self.missing)));
-            row.extend([figure.ratio(), figure.target()]);
-            rows.push(row);
+        if self.columns.contains(&OTHER) {
+            write(f, &self.changes())?;
         }
-        let mut head = vec!["figure"];
-        head.extend(&columns);
-        head.extend(["Pushbell is", "target"]);
-        let head: Vec<String> = head.into_iter().map(str::to_owned).collect();
-        let all = || std::iter::once(&head).chain(&rows);
-        let widths: Vec<usize> = (0..head.len())
-            .map(|at| all().filter_map(|row| row.get(at)).map(|c| c.chars().count()).max())
-            .map(Option::unwrap_or_default)
-            .collect();
-        for (n, row) in all().enumerate() {
-            for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                match at {
-                    0 => write!(f, "| {cell:<width$} |")?,
-                    _ => write!(f, " {cell:>width$} |")?,
-                }
-            }
-            writeln!(f)?;
-            if n == 0 {
-                for (at, width) in widths.iter().enumerate() {
-                    let dashes = "-".repeat(width + 1);
-                    if at == 0 { write!(f, "|{dashes}-|")? } else { write!(f, "{dashes}:|")? }
-                }
-                writeln!(f)?;
-            }
-        }
-        writeln!(f)?;
+        write(f, &self.targets())?;
+        write(f, &self.values())?;
         for (name, reason) in &self.missing {
             writeln!(f, "- {name}: {reason}.")?;
         }
@@ -166,4 +108,32 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+/// One table in Markdown; the first row is its head.
+fn write(f: &mut fmt::Formatter<'_>, rows: &[Vec<String>]) -> fmt::Result {
+    if rows.len() < 2 {
+        return Ok(());
+    }
+    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len))
+        .map(|at| rows.iter().filter_map(|row| row.get(at)).map(|c| c.chars().count()).max())
+        .map(Option::unwrap_or_default)
+        .collect();
+    for (n, row) in rows.iter().enumerate() {
+        for (at, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            match at {
+                0 => write!(f, "| {cell:<width$} |")?,
+                _ => write!(f, " {cell:>width$} |")?,
+            }
+        }
+        writeln!(f)?;
+        if n == 0 {
+            for (at, width) in widths.iter().enumerate() {
+                let dashes = "-".repeat(width + 1);
+                if at == 0 { write!(f, "|{dashes}-|")? } else { write!(f, "{dashes}:|")? }
+            }
+            writeln!(f)?;
+        }
+    }
+    writeln!(f)
 }

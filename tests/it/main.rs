@@ -17,5 +17,6 @@ mod options;
 mod push;
 mod recover;
 mod tools;
+mod transparent;
 mod trust;
 mod upstream;

@@ -1,18 +1,17 @@
 use anyhow::Result;
 use tokio::task::JoinSet;
 
+use crate::figure::Better;
+use crate::figure::Figure;
+use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
 use crate::lineup::Stage;
 use crate::lineup::medians;
 use crate::lineup::rounds;
 use crate::options::Options;
-use crate::peers::OURS;
 use crate::pki::KeyExchange;
 use crate::sink::Sink;
-use crate::table::Better;
-use crate::table::Figure;
-use crate::table::Target;
 
 /// Handshakes under way at the same time.
 const AT_ONCE: usize = 4;
@@ -21,14 +20,14 @@ const AT_ONCE: usize = 4;
 /// Pushbell prefers.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(0).await?;
-    let contenders = stage.line_up("handshakes", sink.port, None).await?;
+    let mut contenders = stage.line_up("handshakes", sink.port, None).await?;
     let mut figures = Vec::new();
     for (name, exchange, target) in [
         ("full handshake, X25519: CPU ms", KeyExchange::Classical, Target::TimesBest(0.5)),
         ("full handshake, X25519MLKEM768: CPU ms", KeyExchange::PostQuantum, Target::None),
     ] {
-        let samples = rounds(name, &contenders, options.rounds, 1, async |contender| {
-            one(stage, contender, exchange, options.handshakes).await
+        let samples = rounds(stage, name, &mut contenders, options.rounds, 1, async |contender| {
+            one(stage, contender, exchange, options.sizes.handshakes).await
         });
         let columns =
             vec![Column { name: name.to_owned(), better: Better::Less, digits: 3, goal: target }];
@@ -48,7 +47,7 @@ async fn one(
         return Ok(Vec::new());
     }
     // OpenSSL has it from 3.5 on, which is not what is measured here.
-    if exchange == KeyExchange::PostQuantum && contender.name != OURS {
+    if exchange == KeyExchange::PostQuantum && !contender.is_ours() {
         return Ok(Vec::new());
     }
     let each = handshakes / AT_ONCE;

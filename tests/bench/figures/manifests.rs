@@ -14,21 +14,21 @@ use crate::body::Body;
 use crate::body::swallow;
 use crate::client::Connection;
 use crate::client::Protocol;
+use crate::figure::Better;
+use crate::figure::DIRECT;
+use crate::figure::Figure;
+use crate::figure::Target;
+use crate::figure::Value;
+use crate::figure::median;
+use crate::figure::percentile;
 use crate::lineup::Contender;
 use crate::lineup::Samples;
 use crate::lineup::Stage;
 use crate::options::Options;
-use crate::peers::OURS;
 use crate::receiver::Receiver;
 use crate::registry::Blob;
 use crate::registry::MANIFEST;
 use crate::registry::Registry;
-use crate::table::Better;
-use crate::table::DIRECT;
-use crate::table::Figure;
-use crate::table::Target;
-use crate::table::median;
-use crate::table::percentile;
 
 /// One of those who push, with what it pushes.
 struct Pusher<'a> {
@@ -71,14 +71,21 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
             let connection = stage.client.connect(contender.target, Protocol::Http1).await?;
             pushers.push(Pusher { contender, connection, repository, tags });
         }
-        let mut latencies: Vec<Samples> = pushers
-            .iter()
-            .map(|p| Samples { name: p.contender.name, columns: vec![Vec::new()] })
-            .collect();
-        let (mut lags, mut syncs) = (Vec::new(), Vec::new());
-        for n in 0..options.manifests {
+        let nothing = |pusher: &Pusher<'_>| Samples {
+            name: pusher.contender.name,
+            columns: vec![Vec::new()],
+        };
+        let mut latencies: Vec<Samples> = pushers.iter().map(nothing).collect();
+        let mut lags: Vec<Samples> =
+            pushers.iter().filter(|pusher| pusher.tells()).map(nothing).collect();
+        let mut syncs = Vec::new();
+        for n in 0..options.sizes.manifests {
             syncs.push(sync(&mut disk)?);
-            for (pusher, latencies) in pushers.iter_mut().zip(&mut latencies) {
+            let mut turn: Vec<_> = pushers.iter_mut().zip(&mut latencies).collect();
+            if n % 2 == 1 {
+                turn.reverse();
+            }
+            for (pusher, latencies) in turn {
                 // Each its own, or only the first of them would have the registry write it.
                 let note = format!("{}, {n}", pusher.repository);
                 let manifest = Blob::manifest(&config, &layers, &note);
@@ -86,8 +93,12 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
                 if let Some(samples) = latencies.columns.first_mut() {
                     samples.push(latency.as_secs_f64() * 1e3);
                 }
-                if pusher.contender.name == OURS {
-                    lags.push(milliseconds_after(answered, receiver.next().await?));
+                if pusher.tells() {
+                    let lag = milliseconds_after(answered, receiver.next().await?);
+                    let lags = lags.iter_mut().find(|lags| lags.name == pusher.contender.name);
+                    if let Some(samples) = lags.and_then(|lags| lags.columns.first_mut()) {
+                        samples.push(lag);
+                    }
                 }
             }
         }
@@ -97,6 +108,11 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
 }
 
 impl Pusher<'_> {
+    /// Whether a webhook comes of it.
+    fn tells(&self) -> bool {
+        self.contender.is_ours()
+    }
+
     /// Pushes the manifest; says how long it took, and when the answer was there.
     async fn push(&mut self, n: usize, manifest: &Blob) -> Result<(Duration, Instant)> {
         let tag = match self.tags {
@@ -115,11 +131,11 @@ impl Pusher<'_> {
     }
 }
 
-fn lines(name: &str, latencies: &[Samples], lags: &[f64], syncs: &[f64]) -> Vec<Figure> {
+fn lines(name: &str, latencies: &[Samples], lags: &[Samples], syncs: &[f64]) -> Vec<Figure> {
     let mut figures = Vec::new();
     let sync = median(syncs);
     // An event is durable before the 201: what was intended is synced first, what happened afterwards.
-    let allowed = sync.map_or(Target::Alone, |sync| Target::AtMost(2.0 * sync + 0.3));
+    let allowed = sync.map_or(Target::Alone, |sync| Target::Fixed(2.0 * sync + 0.3));
     for (percent, target) in [(50, allowed), (99, Target::Alone)] {
         let values: Vec<(&'static str, f64)> = latencies
             .iter()
@@ -127,21 +143,25 @@ fn lines(name: &str, latencies: &[Samples], lags: &[f64], syncs: &[f64]) -> Vec<
             .collect();
         let direct = values.iter().find(|(name, _)| *name == DIRECT).map_or(f64::NAN, |v| v.1);
         let added = values.iter().filter(|(name, _)| *name != DIRECT);
-        let added = added.map(|(name, value)| (*name, value - direct)).collect();
+        let added = added.map(|(name, value)| Value::one(name, value - direct)).collect();
+        let values = values.into_iter().map(|(name, value)| Value::one(name, value)).collect();
         figures.push(line(format!("manifest PUT, {name}: ms, p{percent}"), values, Target::None));
         figures.push(line(format!("… added to direct: ms, p{percent}"), added, target));
     }
     for (percent, target) in [(50, 1.0), (99, 2.0)] {
-        let values = percentile(lags, percent).map(|lag| (OURS, lag)).into_iter().collect();
+        let one = |lags: &Samples| {
+            Some(Value::one(lags.name, percentile(lags.columns.first()?, percent)?))
+        };
+        let values = lags.iter().filter_map(one).collect();
         let name = format!("… 201 seen to webhook arrived: ms, p{percent}");
-        figures.push(line(name, values, Target::AtMost(target)));
+        figures.push(line(name, values, Target::Fixed(target)));
     }
-    let here = sync.map(|sync| (DIRECT, sync)).into_iter().collect();
+    let here = Value::median(DIRECT, syncs).into_iter().collect();
     figures.push(line("… one sync of this disk: ms, p50".to_owned(), here, Target::Alone));
     figures
 }
 
-fn line(name: String, values: Vec<(&'static str, f64)>, target: Target) -> Figure {
+fn line(name: String, values: Vec<Value>, target: Target) -> Figure {
     Figure { name, better: Better::Less, digits: 2, values, target }
 }
 

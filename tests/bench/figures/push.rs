@@ -10,6 +10,9 @@ use anyhow::ensure;
 use serde_json::json;
 
 use crate::client::Tls;
+use crate::figure::Better;
+use crate::figure::Figure;
+use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
 use crate::lineup::Stage;
@@ -19,24 +22,21 @@ use crate::options::Options;
 use crate::registry::Blob;
 use crate::registry::MANIFEST;
 use crate::registry::Registry;
-use crate::table::Better;
-use crate::table::Figure;
-use crate::table::Target;
 
 const LAYERS: usize = 4;
 
 /// A push as it happens: a real client, a real registry, and an image of four layers.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let directory = stage.directory.join("push");
-    let image = write_image(&directory.join("image"), options.layer)?;
+    let image = write_image(&directory.join("image"), options.sizes.layer)?;
     let registry = Registry::start(&directory, &stage.client).await?;
-    let contenders = stage.line_up("push", registry.port, None).await?;
-    let bytes = LAYERS * options.layer;
-    let samples = rounds("push", &contenders, options.rounds, 2, async |contender| {
+    let mut contenders = stage.line_up("push", registry.port, None).await?;
+    let bytes = LAYERS * options.sizes.layer;
+    let samples = rounds(stage, "push", &mut contenders, options.rounds, 2, async |contender| {
         registry.empty()?;
         one(stage, contender, &image, bytes)
     });
-    let each = options.layer >> 20;
+    let each = options.sizes.layer >> 20;
     let name = format!("push by skopeo, {LAYERS} × {each} MiB");
     let columns = vec![
         Column {

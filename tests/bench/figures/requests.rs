@@ -6,6 +6,9 @@ use tokio::task::JoinSet;
 use crate::client::Connection;
 use crate::client::Protocol;
 use crate::client::Tls;
+use crate::figure::Better;
+use crate::figure::Figure;
+use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
 use crate::lineup::Stage;
@@ -13,9 +16,6 @@ use crate::lineup::medians;
 use crate::lineup::rounds;
 use crate::options::Options;
 use crate::sink::Sink;
-use crate::table::Better;
-use crate::table::Figure;
-use crate::table::Target;
 
 /// Requests under way at the same time.
 const AT_ONCE: usize = 16;
@@ -23,14 +23,14 @@ const AT_ONCE: usize = 16;
 /// Many small requests: over HTTP/1.1 on as many connections, over HTTP/2 on one.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(0).await?;
-    let contenders = stage.line_up("requests", sink.port, None).await?;
+    let mut contenders = stage.line_up("requests", sink.port, None).await?;
     let mut figures = Vec::new();
     for (name, protocol, target) in [
         ("small GET, HTTP/1.1, 16 connections", Protocol::Http1, 0.8),
         ("small GET, HTTP/2, 16 streams", Protocol::Http2, 1.0),
     ] {
-        let samples = rounds(name, &contenders, options.rounds, 2, async |contender| {
-            one(stage, contender, protocol, options.requests).await
+        let samples = rounds(stage, name, &mut contenders, options.rounds, 2, async |contender| {
+            one(stage, contender, protocol, options.sizes.requests).await
         });
         let columns = vec![
             Column {

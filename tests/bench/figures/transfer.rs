@@ -12,6 +12,9 @@ use crate::body::swallow;
 use crate::client::Connection;
 use crate::client::Protocol;
 use crate::client::Tls;
+use crate::figure::Better;
+use crate::figure::Figure;
+use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
 use crate::lineup::Stage;
@@ -22,9 +25,6 @@ use crate::sink::BLOB;
 use crate::sink::SEEN;
 use crate::sink::Sink;
 use crate::sink::UPLOAD;
-use crate::table::Better;
-use crate::table::Figure;
-use crate::table::Target;
 
 #[derive(Clone, Copy)]
 enum Way {
@@ -34,16 +34,16 @@ enum Way {
 
 /// One large upload or download at a time, over a connection of its own.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
-    let sink = Sink::start(options.transfer).await?;
-    let contenders = stage.line_up("transfer", sink.port, None).await?;
+    let sink = Sink::start(options.sizes.transfer).await?;
+    let mut contenders = stage.line_up("transfer", sink.port, None).await?;
     let mut figures = Vec::new();
     for (name, way, protocol, target) in [
         ("upload, HTTP/1.1", Way::Up, Protocol::Http1, Target::TimesBest(0.7)),
         ("upload, HTTP/2", Way::Up, Protocol::Http2, Target::TimesBest(0.8)),
         ("download, HTTP/1.1", Way::Down, Protocol::Http1, Target::TimesBest(0.6)),
     ] {
-        let samples = rounds(name, &contenders, options.rounds, 2, async |contender| {
-            one(stage, contender, way, protocol, options.transfer).await
+        let samples = rounds(stage, name, &mut contenders, options.rounds, 2, async |contender| {
+            one(stage, contender, way, protocol, options.sizes.transfer).await
         });
         let columns = vec![
             Column {

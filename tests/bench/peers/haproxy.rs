@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,9 @@ use super::Setting;
 /// HAProxy with larger buffers and windows than it comes with.
 pub(super) const HAPROXY: Kind = Kind {
     name: "HAProxy",
-    program: "haproxy",
+    family: "haproxy",
+    usual: true,
+    program: Cow::Borrowed("haproxy"),
     install: "apt-get install haproxy",
     version: "-v",
     command,

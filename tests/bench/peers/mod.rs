@@ -1,10 +1,11 @@
 //! The programs that can stand in front of a registry. A further one is a file here and a line in
-//! [`KINDS`].
+//! [`PEERS`].
 
 mod haproxy;
 mod nginx;
 mod pushbell;
 
+use std::borrow::Cow;
 use std::env;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -24,15 +25,21 @@ use crate::client::Client;
 use crate::client::Protocol;
 use crate::client::Target;
 use crate::client::Tls;
+use crate::options::Options;
 use crate::pki::Pki;
 use crate::process::Process;
 
 /// A program that is measured.
+#[derive(Clone)]
 pub(crate) struct Kind {
-    /// What the table calls it.
+    /// What the table calls it; one word.
     pub(crate) name: &'static str,
+    /// What the command line calls it and its other settings.
+    family: &'static str,
+    /// Whether it is there unless somebody says something else.
+    usual: bool,
     /// Its program, as a path or to be looked for.
-    pub(crate) program: &'static str,
+    pub(crate) program: Cow<'static, str>,
     /// How one gets it.
     pub(crate) install: &'static str,
     /// The option that prints its version.
@@ -58,20 +65,48 @@ pub(crate) struct Front {
     pub(crate) target: Target,
 }
 
-/// Pushbell is the last: what it is compared with comes before it.
-pub(crate) const KINDS: [&Kind; 3] = [&nginx::NGINX, &haproxy::HAPROXY, &pushbell::PUSHBELL];
+/// What others make.
+pub(crate) const PEERS: [&Kind; 2] = [&nginx::NGINX, &haproxy::HAPROXY];
+
+/// Their names, as `--with` takes them.
+pub(crate) const FAMILIES: [&str; 2] = [nginx::NGINX.family, haproxy::HAPROXY.family];
 
 /// The name of ours.
 pub(crate) const OURS: &str = pushbell::PUSHBELL.name;
+/// The name of the build that ours is compared with.
+pub(crate) const OTHER: &str = "other";
 
 /// How long a program may take to answer its first request.
 const PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_micros(200);
 
+/// Everybody whom these options ask for. Pushbell is the last: what it is compared with comes before it.
+pub(crate) fn chosen(options: &Options) -> Vec<Kind> {
+    let peers =
+        PEERS.into_iter().filter(|kind| options.has_peers(kind.family, kind.usual)).cloned();
+    let other = options.against.as_deref().map(|file| pushbell(OTHER, file));
+    let ours = match &options.pushbell {
+        Some(file) => pushbell(OURS, file),
+        None => pushbell::PUSHBELL.clone(),
+    };
+    peers.chain(other).chain([ours]).collect()
+}
+
+/// Another build of ours.
+fn pushbell(name: &'static str, file: &Path) -> Kind {
+    let program = file.to_string_lossy().into_owned().into();
+    Kind { name, program, ..pushbell::PUSHBELL.clone() }
+}
+
 impl Kind {
+    /// Whether it is one of our builds.
+    pub(crate) fn is_ours(&self) -> bool {
+        [OURS, OTHER].contains(&self.name)
+    }
+
     /// The file of its program, if it is there.
     pub(crate) fn find(&self) -> Option<PathBuf> {
-        find(self.program)
+        find(&self.program)
     }
 
     /// Starts it and returns at once.

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,9 @@ use super::Setting;
 /// nginx with everything that was found to make it faster in front of a registry.
 pub(super) const NGINX: Kind = Kind {
     name: "nginx",
-    program: "nginx",
+    family: "nginx",
+    usual: true,
+    program: Cow::Borrowed("nginx"),
     install: "apt-get install nginx",
     version: "-v",
     command,

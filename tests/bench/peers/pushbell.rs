@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -10,7 +11,9 @@ use super::Setting;
 /// Ours, as the benchmark's own profile builds it, with every default.
 pub(super) const PUSHBELL: Kind = Kind {
     name: "Pushbell",
-    program: env!("CARGO_BIN_EXE_pushbell"),
+    family: "pushbell",
+    usual: true,
+    program: Cow::Borrowed(env!("CARGO_BIN_EXE_pushbell")),
     install: "cargo build --release",
     version: "--version",
     command,

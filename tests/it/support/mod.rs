@@ -1,8 +1,10 @@
 //! What the tests stand on: the sidecar as a process, and the world around it.
 
+mod client;
 mod containers;
 mod curl;
 mod image;
+mod length;
 mod oracle;
 mod pki;
 mod process;
@@ -15,6 +17,10 @@ mod stage;
 mod wait;
 mod workdir;
 
+pub(crate) use self::client::Client;
+pub(crate) use self::client::Heard;
+pub(crate) use self::client::Protocol;
+pub(crate) use self::client::Said;
 pub(crate) use self::containers::Buildah;
 pub(crate) use self::containers::Docker;
 pub(crate) use self::containers::Podman;
@@ -24,6 +30,7 @@ pub(crate) use self::curl::Reply;
 pub(crate) use self::image::Image;
 pub(crate) use self::image::Index;
 pub(crate) use self::image::sha256;
+pub(crate) use self::length::long;
 pub(crate) use self::oracle::Oracle;
 pub(crate) use self::pki::Pair;
 pub(crate) use self::pki::Pki;
@@ -35,9 +42,11 @@ pub(crate) use self::receiver::Answer;
 pub(crate) use self::receiver::Asks;
 pub(crate) use self::receiver::Receiver;
 pub(crate) use self::receiver::Request;
+pub(crate) use self::registry::Http;
 pub(crate) use self::registry::PASSWORD;
 pub(crate) use self::registry::Registry;
 pub(crate) use self::registry::USER;
+pub(crate) use self::registry::htpasswd;
 pub(crate) use self::scripted::Conversation;
 pub(crate) use self::scripted::Scripted;
 pub(crate) use self::sidecar::Sidecar;

@@ -99,7 +99,7 @@ impl Raw {
     }
 }
 
-fn config(
+pub(super) fn config(
     ca: &Path,
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&[u8]],

@@ -2,6 +2,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::pki::Pair;
 use super::process::Process;
 use super::until;
 use super::workdir::Workdir;
@@ -10,7 +11,19 @@ use super::workdir::Workdir;
 pub(crate) struct Registry {
     config: PathBuf,
     port: u16,
+    http: Http,
     process: Option<Process>,
+}
+
+/// How a registry is spoken to.
+#[derive(Clone)]
+pub(crate) enum Http {
+    /// Without TLS.
+    Plain,
+    /// With TLS, by clients only that have a certificate of this CA.
+    MutualTls { server: Pair, ca: PathBuf },
+    /// Without TLS, through a socket in the file system.
+    Socket(PathBuf),
 }
 
 /// The one account of a registry with a login.
@@ -19,22 +32,31 @@ pub(crate) const PASSWORD: &str = "open-sesame";
 /// `htpasswd -nbB ci-bot open-sesame`; the registry takes nothing but bcrypt.
 const HTPASSWD: &str = "ci-bot:$2y$05$f7m9ZdG0guugwCWpceBAUeb3duq2fFDzXIVs2rbFGacY1v4x1zB7a\n";
 
+/// A file of that account alone.
+pub(crate) fn htpasswd() -> &'static str {
+    HTPASSWD
+}
+
 impl Registry {
     /// One that lets everybody in.
     pub(crate) fn start(work: &Workdir) -> Self {
-        Self::on_a_free_port(work, "")
+        Self::with(work, Http::Plain, "")
     }
 
     /// One that lets in only [`USER`] with [`PASSWORD`].
     pub(crate) fn with_login(work: &Workdir) -> Self {
         let file = work.write("registry/htpasswd", HTPASSWD);
         let auth = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", file.display());
-        Self::on_a_free_port(work, &auth)
+        Self::with(work, Http::Plain, &auth)
     }
 
-    /// Plain HTTP, as a sidecar's neighbour speaks it.
+    /// Where it is, as a sidecar is told.
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.host())
+        match &self.http {
+            Http::Plain => format!("http://{}", self.host()),
+            Http::MutualTls { .. } => format!("https://{}", self.host()),
+            Http::Socket(path) => format!("unix:{}", path.display()),
+        }
     }
 
     /// `host:port`
@@ -52,7 +74,9 @@ impl Registry {
         assert!(self.listen(), "another program took port {}", self.port);
     }
 
-    fn on_a_free_port(work: &Workdir, more: &str) -> Self {
+    /// One that is spoken to like this, with these lines at the end of its file. A line that starts with
+    /// blanks is one of its `http` section.
+    pub(crate) fn with(work: &Workdir, http: Http, more: &str) -> Self {
         let storage = work.directory("registry/storage");
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -60,11 +84,13 @@ impl Registry {
                 "version: 0.1\n\
                  log: {{level: info, accesslog: {{disabled: true}}}}\n\
                  storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-                 http: {{addr: \"127.0.0.1:{port}\"}}\n{more}",
-                storage.display()
+                 http:\n  {}\n{more}",
+                storage.display(),
+                http.lines(port).join("\n  "),
             );
             let config = work.write("registry/config.yml", config);
-            let mut registry = Self { config, port, process: None };
+            let http = http.clone();
+            let mut registry = Self { config, port, http, process: None };
             if registry.listen() {
                 return registry;
             }
@@ -82,5 +108,24 @@ impl Registry {
         });
         self.process = Some(process);
         up
+    }
+}
+
+impl Http {
+    fn lines(&self, port: u16) -> Vec<String> {
+        let address = format!("addr: \"127.0.0.1:{port}\"");
+        match self {
+            Self::Plain => vec![address],
+            Self::MutualTls { server, ca } => vec![
+                address,
+                format!(
+                    "tls: {{certificate: {}, key: {}, clientcas: [{}]}}",
+                    server.certificate.display(),
+                    server.key.display(),
+                    ca.display()
+                ),
+            ],
+            Self::Socket(path) => vec![format!("addr: {}", path.display()), "net: unix".to_owned()],
+        }
     }
 }
