@@ -1,3 +1,4 @@
+use std::mem::take;
 use std::time::Duration;
 
 use http::Extensions;
@@ -46,17 +47,25 @@ pub(super) struct Head {
     spelling: Extensions,
     pub(super) client: Client,
     /// The host the client asked for.
-    asked: String,
+    asked: HeaderValue,
 }
 
 impl Head {
-    pub(super) fn of(parts: &Parts, client: Client, registry: &str) -> Self {
-        let asked = headers::authority(parts, registry).to_owned();
+    /// Takes the headers out of `parts`; `peer` is the line that tells the client's address.
+    pub(super) fn of(
+        parts: &mut Parts,
+        client: Client,
+        registry: &str,
+        peer: Option<&HeaderValue>,
+    ) -> Self {
+        let asked = headers::authority(parts, registry);
+        let mut headers = take(&mut parts.headers);
+        headers::to_upstream(&mut headers, &client, &asked, peer);
         Self {
             method: parts.method.clone(),
             uri: origin_form(&parts.uri),
-            headers: headers::to_upstream(parts, &client, &asked),
-            spelling: parts.extensions.clone(),
+            headers,
+            spelling: take(&mut parts.extensions),
             client,
             asked,
         }

@@ -20,18 +20,6 @@ use crate::listener::Transport;
 
 use super::error::Refused;
 
-/// Headers that belong to one hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
-
 /// Headers by which a proxy in front would speak; from anybody else they are lies.
 const FORWARDING: [&str; 9] = [
     "forwarded",
@@ -180,38 +168,50 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
 }
 
 /// The host the client asked for: what the registry should believe itself to be called.
-pub(super) fn authority<'a>(parts: &'a Parts, registry: &'a str) -> &'a str {
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    parts.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or(registry)
+pub(super) fn authority(parts: &Parts, registry: &str) -> HeaderValue {
+    let text = |text: &str| HeaderValue::from_str(text).ok();
+    let named = match parts.uri.authority() {
+        Some(authority) => text(authority.as_str()),
+        None => parts.headers.get(header::HOST).filter(|host| host.to_str().is_ok()).cloned(),
+    };
+    // A name that no header can have was never one.
+    named.or_else(|| text(registry)).unwrap_or(HeaderValue::from_static("localhost"))
 }
 
-/// The headers of the request we make of a client's request.
-pub(super) fn to_upstream(parts: &Parts, client: &Client, authority: &str) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
-    let named = connection_names(&parts.headers);
-    for (name, value) in &parts.headers {
-        let passes = !HOP_BY_HOP.contains(name)
+/// Makes a client's headers those of the request we make of it. `peer` is the line that tells its address.
+pub(super) fn to_upstream(
+    headers: &mut HeaderMap,
+    client: &Client,
+    authority: &HeaderValue,
+    peer: Option<&HeaderValue>,
+) {
+    let named = connection_names(headers);
+    let passes = |name: &HeaderName| {
+        !is_hop_by_hop(name)
             && !named.contains(name)
-            && !matches!(*name, header::HOST | header::EXPECT | header::CONTENT_LENGTH)
-            && !may_not_choose(name, client.trust);
-        if passes {
-            headers.append(name.clone(), value.clone());
-        }
+            && !matches!(*name, header::EXPECT | header::CONTENT_LENGTH)
+            && !may_not_choose(name, client.trust)
+    };
+    // Most have nothing to lose, and taking one out of a map moves others.
+    if !headers.keys().all(passes) {
+        let mut rest = HeaderMap::with_capacity(headers.len() + 4);
+        let passing = headers.iter().filter(|(name, _)| passes(name));
+        passing.for_each(|(name, value)| {
+            rest.append(name, value.clone());
+        });
+        *headers = rest;
     }
-    join_cookies(&mut headers);
-    if let Ok(host) = HeaderValue::from_str(authority) {
-        if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_HOST) {
-            headers.insert(X_FORWARDED_HOST, host.clone());
-        }
-        headers.insert(header::HOST, host);
+    join_cookies(headers);
+    if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_HOST) {
+        headers.insert(X_FORWARDED_HOST, authority.clone());
     }
+    headers.insert(header::HOST, authority.clone());
     if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
     }
-    if let Some(peer) = client.peer.and_then(|p| HeaderValue::from_str(&p.to_string()).ok()) {
-        headers.append(X_FORWARDED_FOR, peer);
+    if let Some(peer) = peer {
+        headers.append(X_FORWARDED_FOR, peer.clone());
     }
-    headers
 }
 
 /// HTTP/2 may cut a cookie header into pieces, HTTP/1.1 may not have it twice (RFC 9113 §8.2.3).
@@ -232,7 +232,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 pub(super) fn to_client(
     headers: &mut HeaderMap,
     upstream: Option<&str>,
-    asked: &str,
+    asked: &HeaderValue,
     client: &Client,
 ) {
     for name in connection_names(headers) {
@@ -240,12 +240,17 @@ pub(super) fn to_client(
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+    if headers.keys().any(is_hop_by_hop) {
+        let named: Vec<HeaderName> = headers.keys().filter(|n| is_hop_by_hop(n)).cloned().collect();
+        for name in named {
+            headers.remove(name);
+        }
     }
-    let location = headers.get(header::LOCATION).and_then(|l| l.to_str().ok());
-    let asked = client.reached.host.as_deref().unwrap_or(asked);
-    let usable = location.and_then(|l| usable_location(l, upstream, asked, client.scheme()));
+    let Some(location) = headers.get(header::LOCATION).and_then(|l| l.to_str().ok()) else {
+        return;
+    };
+    let asked = client.reached.host.as_deref().or(asked.to_str().ok()).unwrap_or_default();
+    let usable = usable_location(location, upstream, asked, client.scheme());
     if let Some(value) = usable.and_then(|l| HeaderValue::from_str(&l).ok()) {
         headers.insert(header::LOCATION, value);
     }
@@ -292,6 +297,18 @@ fn may_not_choose(name: &HeaderName, trust: Trust) -> bool {
     trust == Trust::Stranger && (FORWARDING.contains(&name) || name.starts_with("x-forwarded-"))
 }
 
+/// Headers that belong to one hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
+}
+
 /// The headers that all `Connection` lines together name.
 fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
@@ -319,6 +336,13 @@ mod tests {
             request = request.header(*name, *value);
         }
         parts(request)
+    }
+
+    fn sent(parts: &Parts, client: &Client, authority: &'static str) -> HeaderMap {
+        let mut headers = parts.headers.clone();
+        let peer = client.peer.map(|peer| HeaderValue::from_str(&peer.to_string()).unwrap());
+        to_upstream(&mut headers, client, &HeaderValue::from_static(authority), peer.as_ref());
+        headers
     }
 
     fn stranger() -> Client {
@@ -365,7 +389,7 @@ mod tests {
             ("Accept", "a"),
             ("Authorization", "Basic x"),
         ]);
-        let headers = to_upstream(&request, &stranger(), "r.example:5443");
+        let headers = sent(&request, &stranger(), "r.example:5443");
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         let expected = [
@@ -392,7 +416,7 @@ mod tests {
         ]);
         let client = Client::of(&peer, &trusted, &headers.headers);
         assert_eq!(client.address, Some("203.0.113.7".parse().unwrap()));
-        let sent = to_upstream(&headers, &client, "r");
+        let sent = sent(&headers, &client, "r");
         let lines: Vec<_> = sent.get_all(X_FORWARDED_FOR).iter().collect();
         assert_eq!(lines, ["1.1.1.1, 203.0.113.7", "10.2.2.2", "10.1.1.1"]);
         let far = Peer { address: Some("11.1.1.1".parse().unwrap()), transport: Transport::Tls };
@@ -418,7 +442,8 @@ mod tests {
         ] {
             let client = Client::of(&peer, &trusted, &request(given).headers);
             let mut headers = request(&[("Location", location)]).headers;
-            to_client(&mut headers, Some("127.0.0.1:5000"), "r:80", &client);
+            let asked = HeaderValue::from_static("r:80");
+            to_client(&mut headers, Some("127.0.0.1:5000"), &asked, &client);
             assert_eq!(headers[header::LOCATION], expected, "{given:?} {location}");
         }
     }
@@ -426,7 +451,7 @@ mod tests {
     #[test]
     fn cookies_that_http_2_cut_are_whole_again() {
         let request = request(&[("Cookie", "a=1"), ("Accept", "x"), ("Cookie", "b=2")]);
-        let headers = to_upstream(&request, &stranger(), "r");
+        let headers = sent(&request, &stranger(), "r");
         let lines: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
         assert_eq!(lines, ["a=1; b=2"]);
     }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
@@ -160,6 +161,8 @@ pub struct Connection {
     inner: Arc<Inner>,
     trusted: Arc<[Network]>,
     peer: Peer,
+    /// The peer's address for the registry to read.
+    line: Option<HeaderValue>,
     session: Session,
 }
 
@@ -223,8 +226,9 @@ impl Serve for Proxy {
     type Body = ResponseBody;
 
     fn connection(&self, peer: Peer) -> Connection {
-        let session = Session::default();
-        Connection { inner: self.inner.clone(), trusted: self.trusted.clone(), peer, session }
+        let line = peer.address.and_then(|a| HeaderValue::from_str(&a.to_string()).ok());
+        let (inner, trusted) = (self.inner.clone(), self.trusted.clone());
+        Connection { inner, trusted, peer, line, session: Session::default() }
     }
 }
 
@@ -234,9 +238,9 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (inner, session) = (self.inner.clone(), self.session.clone());
+        let (inner, session, line) = (self.inner.clone(), self.session.clone(), self.line.clone());
         let client = Client::of(&self.peer, &self.trusted, request.headers());
-        Box::pin(async move { Ok(inner.serve(request, client, session).await) })
+        Box::pin(async move { Ok(inner.serve(request, client, line, session).await) })
     }
 }
 
@@ -246,9 +250,10 @@ impl Inner {
         self: Arc<Self>,
         request: Request<Incoming>,
         client: Client,
+        line: Option<HeaderValue>,
         session: Session,
     ) -> Response<ResponseBody> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut body = (!body.is_end_stream()).then_some(body);
         let route = match check(&parts, &mut body, self.idle()).await {
             Ok(route) => route,
@@ -269,14 +274,14 @@ impl Inner {
                 return response;
             }
         };
-        let head = Head::of(&parts, client, &self.config.registry);
-        let metrics = self.metrics.clone();
-        let answered = match self.exchange_of(&parts, &head, route) {
-            Some(exchange) => self.observed(exchange, head, body, session).await,
+        let exchange = self.exchange_of(&parts, &client, route);
+        let head = Head::of(&mut parts, client, &self.config.registry, line.as_ref());
+        let answered = match exchange {
+            Some(exchange) => self.clone().observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
         };
         let response = answered.unwrap_or_else(|error| {
-            metrics.failed(&error);
+            self.metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             warn!(
                 %error,
@@ -288,7 +293,7 @@ impl Inner {
             );
             answer::failed(&error)
         });
-        metrics.answered(&parts.method, response.status());
+        self.metrics.answered(&parts.method, response.status());
         debug!(
             method = %parts.method,
             path = printable(parts.uri.path(), WORDS),
@@ -299,7 +304,7 @@ impl Inner {
     }
 
     /// The exchange a request is, if it may change what a tag names.
-    fn exchange_of(&self, parts: &Parts, head: &Head, route: Route) -> Option<Exchange> {
+    fn exchange_of(&self, parts: &Parts, client: &Client, route: Route) -> Option<Exchange> {
         let action = match parts.method {
             Method::PUT => Action::Push,
             Method::DELETE => Action::Delete,
@@ -321,7 +326,7 @@ impl Inner {
             actor: classify::actor_of(&parts.headers),
             request: event::Request {
                 id: Some(Uuid::now_v7().to_string()),
-                address: head.client.address.map(|address| address.to_string()),
+                address: client.address.map(|address| address.to_string()),
                 user_agent: classify::user_agent_of(&parts.headers),
             },
             started_at: OffsetDateTime::now_utc(),
