@@ -23,6 +23,7 @@ use super::Inner;
 use super::error::Error;
 use super::headers;
 use super::headers::Client;
+use super::metrics::Metrics;
 use super::request::RequestBody;
 use super::request::Streaming;
 use super::response::ResponseBody;
@@ -56,11 +57,13 @@ impl Head {
         parts: &mut Parts,
         client: Client,
         registry: &str,
+        metrics: &Metrics,
         peer: Option<&HeaderValue>,
     ) -> Self {
         let asked = headers::authority(parts, registry);
         let mut headers = take(&mut parts.headers);
-        headers::to_upstream(&mut headers, &client, &asked, peer);
+        let dropped = headers::to_upstream(&mut headers, &client, &asked, peer);
+        metrics.headers_dropped.inc_by(dropped);
         Self {
             method: parts.method.clone(),
             uri: origin_form(&parts.uri),

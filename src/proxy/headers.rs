@@ -1,24 +1,20 @@
 //! Which headers pass, which are ours to set, and which a client may not choose. Pure.
 //!
-//! Rule numbers are those of the framing and header tables: H6 to H15 for what is refused or dropped,
-//! RFC 9110 §7.6 for what belongs to one hop only.
+//! Rule numbers are those of the framing table: H8, H10 and H14 for what is dropped; RFC 9110 §7.6 for what
+//! belongs to one hop only.
 
 use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
-use http::Method;
 use http::Uri;
-use http::Version;
 use http::header;
 use http::request::Parts;
 
 use crate::listener::Network;
 use crate::listener::Peer;
 use crate::listener::Transport;
-
-use super::error::Refused;
 
 /// Headers by which a proxy in front would speak; from anybody else they are lies.
 const FORWARDING: [&str; 9] = [
@@ -34,11 +30,13 @@ const FORWARDING: [&str; 9] = [
 ];
 
 /// Headers that `Connection` may not take away from the registry (CVE-2022-31813, CVE-2021-33197).
-const PROTECTED: [HeaderName; 6] = [
+const PROTECTED: [HeaderName; 7] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
+    // Without it the registry would take the coded bytes for the manifest.
+    header::CONTENT_ENCODING,
     header::RANGE,
     header::CONTENT_RANGE,
 ];
@@ -128,45 +126,6 @@ impl Reached {
     }
 }
 
-/// Refuses what two readers could understand differently.
-pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
-    const METHODS: [Method; 7] = [
-        Method::GET,
-        Method::HEAD,
-        Method::PUT,
-        Method::POST,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    if !METHODS.contains(&parts.method) {
-        return Err(Refused::Method { method: parts.method.clone() });
-    }
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let (host, more) = (hosts.next(), hosts.next());
-    let named = host.is_some() || parts.uri.authority().is_some();
-    if more.is_some() || (!named && parts.version >= Version::HTTP_11) {
-        return Err(Refused::Host);
-    }
-    if let (Some(host), Some(authority)) = (host, parts.uri.authority())
-        && !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
-    {
-        return Err(Refused::Authority);
-    }
-    for header in connection_names(&parts.headers) {
-        let name = header.as_str();
-        let forwarding = FORWARDING.contains(&name) || name.starts_with("x-forwarded-");
-        if PROTECTED.contains(&header) || forwarding {
-            return Err(Refused::Connection { header });
-        }
-    }
-    let expectations = parts.headers.get_all(header::EXPECT);
-    if expectations.iter().any(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Refused::Expectation);
-    }
-    Ok(())
-}
-
 /// The host the client asked for: what the registry should believe itself to be called.
 pub(super) fn authority(parts: &Parts, registry: &str) -> HeaderValue {
     let text = |text: &str| HeaderValue::from_str(text).ok();
@@ -178,22 +137,26 @@ pub(super) fn authority(parts: &Parts, registry: &str) -> HeaderValue {
     named.or_else(|| text(registry)).unwrap_or(HeaderValue::from_static("localhost"))
 }
 
-/// Makes a client's headers those of the request we make of it. `peer` is the line that tells its address.
+/// Makes a client's headers those of the request we make of it, and says how many were left out for their
+/// names (H14). `peer` is the line that tells the client's address.
 pub(super) fn to_upstream(
     headers: &mut HeaderMap,
     client: &Client,
     authority: &HeaderValue,
     peer: Option<&HeaderValue>,
-) {
+) -> u64 {
     let named = connection_names(headers);
     let passes = |name: &HeaderName| {
-        !is_hop_by_hop(name)
+        !is_ambiguous(name)
+            && !is_hop_by_hop(name)
             && !named.contains(name)
             && !matches!(*name, header::EXPECT | header::CONTENT_LENGTH)
             && !may_not_choose(name, client.trust)
     };
+    let mut dropped = 0;
     // Most have nothing to lose, and taking one out of a map moves others.
     if !headers.keys().all(passes) {
+        dropped = headers.iter().filter(|(name, _)| is_ambiguous(name)).count() as u64;
         let mut rest = HeaderMap::with_capacity(headers.len() + 4);
         let passing = headers.iter().filter(|(name, _)| passes(name));
         passing.for_each(|(name, value)| {
@@ -212,6 +175,7 @@ pub(super) fn to_upstream(
     if let Some(peer) = peer {
         headers.append(X_FORWARDED_FOR, peer.clone());
     }
+    dropped
 }
 
 /// HTTP/2 may cut a cookie header into pieces, HTTP/1.1 may not have it twice (RFC 9113 §8.2.3).
@@ -287,14 +251,27 @@ fn same_host(a: &str, b: &str, scheme: Option<&str>) -> bool {
     bare(a) == bare(b)
 }
 
+/// Whether `Connection` may not take this header away from the registry (H8).
+pub(super) fn is_protected(name: &HeaderName) -> bool {
+    PROTECTED.contains(name) || is_forwarding(name.as_str())
+}
+
 fn may_not_choose(name: &HeaderName, trust: Trust) -> bool {
     let name = name.as_str();
-    // Some servers read `X_Forwarded_For` as `X-Forwarded-For` (H14); `Proxy` became an environment
-    // variable in CGI (CVE-2016-5385).
-    if name.contains('_') || name == "proxy" || name.starts_with("proxy-") {
+    // `Proxy` became an environment variable in CGI (CVE-2016-5385).
+    if name == "proxy" || name.starts_with("proxy-") {
         return true;
     }
-    trust == Trust::Stranger && (FORWARDING.contains(&name) || name.starts_with("x-forwarded-"))
+    trust == Trust::Stranger && is_forwarding(name)
+}
+
+fn is_forwarding(name: &str) -> bool {
+    FORWARDING.contains(&name) || name.starts_with("x-forwarded-")
+}
+
+/// Some servers read `X_Forwarded_For` as `X-Forwarded-For` (H14).
+fn is_ambiguous(name: &HeaderName) -> bool {
+    name.as_str().contains('_')
 }
 
 /// Headers that belong to one hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
@@ -310,7 +287,7 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// The headers that all `Connection` lines together name.
-fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
+pub(super) fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(header::CONNECTION)
         .iter()
@@ -338,11 +315,12 @@ mod tests {
         parts(request)
     }
 
-    fn sent(parts: &Parts, client: &Client, authority: &'static str) -> HeaderMap {
+    fn sent(parts: &Parts, client: &Client, authority: &'static str) -> (HeaderMap, u64) {
         let mut headers = parts.headers.clone();
         let peer = client.peer.map(|peer| HeaderValue::from_str(&peer.to_string()).unwrap());
-        to_upstream(&mut headers, client, &HeaderValue::from_static(authority), peer.as_ref());
-        headers
+        let authority = HeaderValue::from_static(authority);
+        let dropped = to_upstream(&mut headers, client, &authority, peer.as_ref());
+        (headers, dropped)
     }
 
     fn stranger() -> Client {
@@ -350,27 +328,6 @@ mod tests {
         let transport = Transport::Tls;
         let reached = Reached::default();
         Client { address, peer: address, trust: Trust::Stranger, transport, reached }
-    }
-
-    #[test]
-    fn what_two_readers_could_understand_differently_is_refused() {
-        assert!(check(&request(&[])).is_ok());
-        assert!(check(&request(&[("Connection", "keep-alive, x-own")])).is_ok());
-        assert!(check(&request(&[("Expect", "100-Continue")])).is_ok());
-        assert!(matches!(check(&request(&[("Host", "r.example:5443")])), Err(Refused::Host)));
-        assert!(matches!(check(&parts(Request::builder().uri("/"))), Err(Refused::Host)));
-        let other = parts(Request::builder().uri("http://b/").header("Host", "a"));
-        assert!(matches!(check(&other), Err(Refused::Authority)));
-        let same = parts(Request::builder().uri("http://A/").header("Host", "a"));
-        assert!(check(&same).is_ok());
-        for name in ["Host", "authorization", "Content-Length", "X-Forwarded-For", "forwarded"] {
-            let named = request(&[("Connection", "close"), ("Connection", name)]);
-            assert!(matches!(check(&named), Err(Refused::Connection { .. })), "{name}");
-        }
-        let expecting = check(&request(&[("Expect", "y 100-continue")]));
-        assert!(matches!(expecting, Err(Refused::Expectation)));
-        let connect = parts(Request::builder().method("CONNECT").uri("a:1"));
-        assert!(matches!(check(&connect), Err(Refused::Method { .. })));
     }
 
     #[test]
@@ -389,7 +346,8 @@ mod tests {
             ("Accept", "a"),
             ("Authorization", "Basic x"),
         ]);
-        let headers = sent(&request, &stranger(), "r.example:5443");
+        let (headers, dropped) = sent(&request, &stranger(), "r.example:5443");
+        assert_eq!(dropped, 1);
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         let expected = [
@@ -416,7 +374,7 @@ mod tests {
         ]);
         let client = Client::of(&peer, &trusted, &headers.headers);
         assert_eq!(client.address, Some("203.0.113.7".parse().unwrap()));
-        let sent = sent(&headers, &client, "r");
+        let (sent, _) = sent(&headers, &client, "r");
         let lines: Vec<_> = sent.get_all(X_FORWARDED_FOR).iter().collect();
         assert_eq!(lines, ["1.1.1.1, 203.0.113.7", "10.2.2.2", "10.1.1.1"]);
         let far = Peer { address: Some("11.1.1.1".parse().unwrap()), transport: Transport::Tls };
@@ -451,7 +409,7 @@ mod tests {
     #[test]
     fn cookies_that_http_2_cut_are_whole_again() {
         let request = request(&[("Cookie", "a=1"), ("Accept", "x"), ("Cookie", "b=2")]);
-        let headers = sent(&request, &stranger(), "r");
+        let (headers, _) = sent(&request, &stranger(), "r");
         let lines: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
         assert_eq!(lines, ["a=1; b=2"]);
     }

@@ -10,6 +10,7 @@ mod classify;
 mod error;
 mod exchange;
 mod forward;
+mod framing;
 mod headers;
 mod known;
 mod look;
@@ -275,7 +276,8 @@ impl Inner {
             }
         };
         let exchange = self.exchange_of(&parts, &client, route);
-        let head = Head::of(&mut parts, client, &self.config.registry, line.as_ref());
+        let (registry, metrics) = (&self.config.registry, &self.metrics);
+        let head = Head::of(&mut parts, client, registry, metrics, line.as_ref());
         let answered = match exchange {
             Some(exchange) => self.clone().observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
@@ -283,14 +285,13 @@ impl Inner {
         let response = answered.unwrap_or_else(|error| {
             self.metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            warn!(
-                %error,
-                cause,
-                method = %parts.method,
-                path = printable(parts.uri.path(), WORDS),
-                status = error.status().as_u16(),
-                "No answer from the registry"
-            );
+            let path = printable(parts.uri.path(), WORDS);
+            let (method, status) = (&parts.method, error.status().as_u16());
+            if let Error::Incomplete = error {
+                debug!(%error, %method, path, status, "Request broken off");
+            } else {
+                warn!(%error, cause, %method, path, status, "No answer from the registry");
+            }
             answer::failed(&error)
         });
         self.metrics.answered(&parts.method, response.status());
@@ -341,7 +342,7 @@ async fn check(
     body: &mut Option<Incoming>,
     idle: Duration,
 ) -> Result<Route, Refused> {
-    headers::check(parts)?;
+    framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
         && let Some(present) = body

@@ -13,6 +13,7 @@ mod deliver;
 mod dialects;
 mod drain;
 mod events;
+mod framing;
 mod options;
 mod push;
 mod recover;

@@ -37,6 +37,7 @@ pub(crate) use self::pki::Pki;
 pub(crate) use self::process::Done;
 pub(crate) use self::process::Process;
 pub(crate) use self::process::run;
+pub(crate) use self::raw::Dialer;
 pub(crate) use self::raw::Raw;
 pub(crate) use self::receiver::Answer;
 pub(crate) use self::receiver::Asks;

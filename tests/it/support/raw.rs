@@ -1,5 +1,7 @@
 use std::io::Read as _;
 use std::io::Write as _;
+use std::net::Shutdown;
+use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,41 @@ use super::sidecar::Sidecar;
 /// A TLS connection byte by byte, for clients that stop in the middle.
 pub(crate) struct Raw(StreamOwned<ClientConnection, TcpStream>);
 
+/// Makes many of them.
+pub(crate) struct Dialer {
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+}
+
+impl Dialer {
+    /// To the sidecar's registry listener, for HTTP/1.1.
+    pub(crate) fn new(sidecar: &Sidecar) -> Self {
+        Self::speaking(sidecar, rustls::DEFAULT_VERSIONS, &[b"http/1.1"])
+    }
+
+    fn speaking(
+        sidecar: &Sidecar,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+    ) -> Self {
+        let config = Arc::new(config(&sidecar.ca(), versions, alpn));
+        Self { address: sidecar.address("registry"), config }
+    }
+
+    pub(crate) fn dial(&self) -> Raw {
+        let name = "localhost".try_into().unwrap();
+        let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut raw = Raw(StreamOwned::new(session, stream));
+        while raw.0.conn.is_handshaking() {
+            raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");
+        }
+        raw
+    }
+}
+
 impl Raw {
     /// To the sidecar's registry listener, for HTTP/1.1.
     pub(crate) fn connect(sidecar: &Sidecar) -> Self {
@@ -32,16 +69,7 @@ impl Raw {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
     ) -> Self {
-        let config = config(&sidecar.ca(), versions, alpn);
-        let name = "localhost".try_into().unwrap();
-        let session = ClientConnection::new(Arc::new(config), name).unwrap();
-        let stream = TcpStream::connect(sidecar.address("registry")).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut raw = Self(StreamOwned::new(session, stream));
-        while raw.0.conn.is_handshaking() {
-            raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");
-        }
-        raw
+        Dialer::speaking(sidecar, versions, alpn).dial()
     }
 
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
@@ -56,6 +84,18 @@ impl Raw {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).unwrap();
         self.0.flush().unwrap();
+    }
+
+    /// Sends as much of it as the other side still takes.
+    pub(crate) fn offer(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).and_then(|()| self.0.flush()).ok();
+    }
+
+    /// Says that nothing will follow, and goes on listening.
+    pub(crate) fn end(&mut self) {
+        self.0.conn.send_close_notify();
+        self.0.flush().ok();
+        self.0.sock.shutdown(Shutdown::Write).ok();
     }
 
     /// Reads up to the end of a head and yields it.
