@@ -17,6 +17,7 @@ mod framing;
 mod options;
 mod push;
 mod recover;
+mod settle;
 mod tools;
 mod transparent;
 mod trust;
