@@ -180,12 +180,15 @@ async fn one<Io, S>(
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
+    // Each step in a box of its own, which is gone when the step is over: together they would be what an
+    // idle connection holds for as long as it rests.
     let Some(tls) = tls else {
         let service = serve.connection(Peer { address, transport: Transport::Plain });
-        return connection::serve::<_, S>(io, Protocol::Http1, service, limits, context).await;
+        let served = connection::serve::<_, S>(io, Protocol::Http1, service, limits, context);
+        return Box::pin(served).await;
     };
     let accepted = tokio::select! {
-        accepted = handshake::accept(io, tls, limits.handshake, context) => accepted,
+        accepted = Box::pin(handshake::accept(io, tls, limits.handshake, context)) => accepted,
         () = context.stop.cancelled() => None,
     };
     let Some(io) = accepted else {
@@ -196,7 +199,8 @@ async fn one<Io, S>(
         _ => Protocol::Http1,
     };
     let service = serve.connection(Peer { address, transport: Transport::Tls });
-    connection::serve::<_, S>(Filled::new(io), protocol, service, limits, context).await;
+    let served = connection::serve::<_, S>(Filled::new(io), protocol, service, limits, context);
+    Box::pin(served).await;
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address)> {
