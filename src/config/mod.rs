@@ -38,6 +38,7 @@ use http::HeaderValue;
 
 use crate::event::Filter;
 use crate::listener::Network;
+use crate::registry::Layout;
 use crate::secret::Secret;
 
 use self::check::Origin;
@@ -64,7 +65,9 @@ pub use self::url::Url;
 pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::IntentMode;
+pub use self::words::LayoutName;
 pub use self::words::Level;
+pub use self::words::MethodName;
 pub use self::words::OnFailure;
 pub use self::words::PresetName;
 pub use self::words::SchemeName;
@@ -109,6 +112,8 @@ pub struct Registry {
     pub tls: Tls,
     /// The account of our own looks.
     pub look: Option<Look>,
+    /// How its paths name repositories.
+    pub layout: Layout,
 }
 
 /// Trust and identity towards a server.

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::body::collect_capped;
 use crate::body::discard;
+use crate::registry::Layout;
 
 use super::Inner;
 use super::error::Error;
@@ -43,7 +44,7 @@ pub(super) const DISCARD: Duration = Duration::from_secs(1);
 pub(super) struct Head {
     pub(super) method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// What HTTP/1.1 keeps beside the headers: how the client spelled them.
     spelling: Extensions,
     pub(super) client: Client,
@@ -57,6 +58,7 @@ impl Head {
         parts: &mut Parts,
         client: Client,
         registry: &str,
+        layout: &Layout,
         metrics: &Metrics,
         peer: Option<&HeaderValue>,
     ) -> Self {
@@ -64,9 +66,12 @@ impl Head {
         let mut headers = take(&mut parts.headers);
         let dropped = headers::to_upstream(&mut headers, &client, &asked, peer);
         metrics.headers_dropped.inc_by(dropped);
+        if let Layout::Artifactory { .. } = layout {
+            headers::name_base_url(&mut headers, &client, &asked);
+        }
         Self {
             method: parts.method.clone(),
-            uri: origin_form(&parts.uri),
+            uri: target(&parts.uri, layout),
             headers,
             spelling: take(&mut parts.extensions),
             client,
@@ -201,6 +206,15 @@ impl Error {
             other => other,
         }
     }
+}
+
+/// The target as the registry knows it; path and query byte for byte.
+fn target(uri: &Uri, layout: &Layout) -> Uri {
+    let prefixed = layout.prefix(uri.path()).and_then(|prefix| {
+        let target = uri.path_and_query()?;
+        format!("{prefix}{target}").parse().ok()
+    });
+    prefixed.unwrap_or_else(|| origin_form(uri))
 }
 
 /// The target without scheme and host; path and query byte for byte.

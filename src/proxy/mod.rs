@@ -10,9 +10,11 @@ mod classify;
 mod error;
 mod exchange;
 mod forward;
+mod forwarded;
 mod framing;
 mod headers;
 mod known;
+mod location;
 mod look;
 mod metrics;
 mod observe;
@@ -63,6 +65,7 @@ use crate::outbox::Durability;
 use crate::outbox::Outbox;
 use crate::points::Points;
 use crate::registry::Ambiguous;
+use crate::registry::Layout;
 use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
@@ -97,6 +100,8 @@ pub struct Config {
     pub registry: String,
     /// The way to the registry.
     pub connector: Connector,
+    /// How the registry's paths name repositories.
+    pub layout: Layout,
     /// `host:port` of the registry as we reach it; nothing for a unix socket.
     pub upstream_authority: Option<String>,
     /// The account for our own looks; without one they are anonymous.
@@ -197,8 +202,12 @@ impl Proxy {
     #[must_use]
     pub fn new(config: Config, outbox: Outbox, tasks: Tasks, metrics: Metrics) -> Self {
         let upstream = Upstream::new(config.connector.clone(), config.limits.body_idle);
-        let look =
-            Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
+        let look = Look::new(
+            upstream.clone(),
+            config.layout.clone(),
+            config.upstream_authority.as_deref(),
+            config.look.as_ref(),
+        );
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
         let schedule = Schedule {
@@ -317,8 +326,8 @@ impl Inner {
     ) -> Response<ResponseBody> {
         let (mut parts, body) = request.into_parts();
         let mut body = (!body.is_end_stream()).then_some(body);
-        let route = match check(&parts, &mut body, self.idle()).await {
-            Ok(route) => route,
+        match check(&parts, &mut body, self.idle()).await {
+            Ok(()) => {}
             Err(refused) => {
                 self.metrics.refused(&refused);
                 debug!(
@@ -335,11 +344,11 @@ impl Inner {
                 self.metrics.answered(&parts.method, response.status());
                 return response;
             }
-        };
-        let exchange = self.exchange_of(&parts, &client, route);
-        let (registry, metrics) = (&self.config.registry, &self.metrics);
-        let head = Head::of(&mut parts, client, registry, metrics, line.as_ref());
-        let answered = match exchange {
+        }
+        let config = &self.config;
+        let (registry, layout, metrics) = (&config.registry, &config.layout, &self.metrics);
+        let head = Head::of(&mut parts, client, registry, layout, metrics, line.as_ref());
+        let answered = match self.exchange_of(&parts, &head) {
             Some(exchange) => self.clone().observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
         };
@@ -366,43 +375,41 @@ impl Inner {
     }
 
     /// The exchange a request is, if it may change what a tag names.
-    fn exchange_of(&self, parts: &Parts, client: &Client, route: Route) -> Option<Exchange> {
+    fn exchange_of(&self, parts: &Parts, head: &Head) -> Option<Exchange> {
         let action = match parts.method {
             Method::PUT => Action::Push,
             Method::DELETE => Action::Delete,
             _ => return None,
         };
+        let (route, artifactory) = self.config.layout.route(parts.uri.path());
         let Route::Manifest { repository, reference } = route else {
             return None;
         };
-        let (media_type, coding) = classify::content_of(&parts.headers);
+        let (media_type, coding) = classify::content_of(&head.headers);
         Some(Exchange {
             intent: IntentId::now(),
             action,
             registry: self.config.registry.clone(),
             repository,
+            artifactory,
             reference,
             tags: classify::tags_of(parts.uri.query()),
             media_type,
             coding,
-            actor: classify::actor_of(&parts.headers),
+            actor: classify::actor_of(&head.headers),
             request: event::Request {
                 id: Some(Uuid::now_v7().to_string()),
-                address: client.address.map(|address| address.to_string()),
-                user_agent: classify::user_agent_of(&parts.headers),
+                address: head.client.address.map(|address| address.to_string()),
+                user_agent: classify::user_agent_of(&head.headers),
             },
             started_at: OffsetDateTime::now_utc(),
         })
     }
 }
 
-/// Refuses what could be understood in two ways, and reads the route of the rest. A body that turns out
-/// to be empty where there may be none is taken away.
-async fn check(
-    parts: &Parts,
-    body: &mut Option<Incoming>,
-    idle: Duration,
-) -> Result<Route, Refused> {
+/// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none
+/// is taken away.
+async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Result<(), Refused> {
     framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
@@ -414,10 +421,9 @@ async fn check(
         *body = None;
     }
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Ok(Route::Other);
+        return Ok(());
     }
-    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })?;
-    Ok(Route::of(parts.uri.path()))
+    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })
 }
 
 /// Whether a body ends without a byte: HTTP/2 may say so in a frame of its own, HTTP/1.1 in a chunk.

@@ -7,6 +7,7 @@
 mod support;
 
 mod admin;
+mod artifactory;
 mod clients;
 mod connections;
 mod deliver;
