@@ -180,13 +180,13 @@ async fn one<Io, S>(
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
-    // Each step in a box of its own, which is gone when the step is over: together they would be what an
-    // idle connection holds for as long as it rests.
     let Some(tls) = tls else {
         let service = serve.connection(Peer { address, transport: Transport::Plain });
-        let served = connection::serve::<_, S>(io, Protocol::Http1, service, limits, context);
-        return Box::pin(served).await;
+        let refusal = serve.refusal();
+        return connection::serve::<_, S>(io, Protocol::Http1, service, refusal, limits, context)
+            .await;
     };
+    // Boxed, so that an idle connection does not hold for ever what its handshake needed.
     let accepted = tokio::select! {
         accepted = Box::pin(handshake::accept(io, tls, limits.handshake, context)) => accepted,
         () = context.stop.cancelled() => None,
@@ -199,8 +199,8 @@ async fn one<Io, S>(
         _ => Protocol::Http1,
     };
     let service = serve.connection(Peer { address, transport: Transport::Tls });
-    let served = connection::serve::<_, S>(Filled::new(io), protocol, service, limits, context);
-    Box::pin(served).await;
+    let (io, refusal) = (Filled::new(io), serve.refusal());
+    connection::serve::<_, S>(io, protocol, service, refusal, limits, context).await;
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address)> {

@@ -42,7 +42,6 @@ use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use hyper::body::Incoming;
 use hyper::service::Service;
 use time::OffsetDateTime;
 use tokio::time::sleep;
@@ -58,8 +57,10 @@ use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
 use crate::event::IntentId;
+use crate::listener::Incoming;
 use crate::listener::Network;
 use crate::listener::Peer;
+use crate::listener::Refusal;
 use crate::listener::Serve;
 use crate::outbox::Durability;
 use crate::outbox::Outbox;
@@ -300,6 +301,10 @@ impl Serve for Proxy {
         let line = peer.address.and_then(|a| HeaderValue::from_str(&a.to_string()).ok());
         let (inner, trusted) = (self.inner.clone(), self.trusted.clone());
         Connection { inner, trusted, peer, line, session: Session::default() }
+    }
+
+    fn refusal(&self) -> Refusal {
+        answer::unreadable
     }
 }
 
