@@ -189,8 +189,9 @@ async fn one<Io, S>(
         return connection::serve::<_, S>(io, Protocol::Http1, service, refusal, limits, context)
             .await;
     };
+    // Boxed, so that an idle connection does not hold for ever what its handshake needed.
     let accepted = tokio::select! {
-        accepted = handshake::accept(io, tls, limits.handshake, context) => accepted,
+        accepted = Box::pin(handshake::accept(io, tls, limits.handshake, context)) => accepted,
         () = context.stop.cancelled() => None,
     };
     let Some(io) = accepted else {
