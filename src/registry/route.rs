@@ -48,6 +48,10 @@ pub enum Ambiguous {
     /// A segment that is empty, `.` or `..`.
     #[error("the path has an empty, `.` or `..` segment")]
     RelativeSegment,
+    /// A reference that is neither a tag nor a digest but has the colon of one. Distribution stores the
+    /// manifest before it finds out.
+    #[error("the path ends in a digest that is none")]
+    MalformedDigest,
 }
 
 impl Route {
@@ -99,7 +103,16 @@ impl Ambiguous {
         if id.is_some_and(|id| is_relative(&percent_decoded(id).unwrap_or(Cow::Borrowed(id)))) {
             return Err(Self::RelativeSegment);
         }
-        checked.iter().try_for_each(|segment| Self::check_segment(segment))
+        checked.iter().try_for_each(|segment| Self::check_segment(segment))?;
+        let decoded = |segment| percent_decoded(segment).unwrap_or_default();
+        match &segments[..] {
+            [.., manifests, reference] if decoded(manifests) == "manifests" => {
+                let reference = decoded(reference);
+                let malformed = reference.contains(':') && reference.parse::<Digest>().is_err();
+                if malformed { Err(Self::MalformedDigest) } else { Ok(()) }
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_segment(segment: &str) -> Result<(), Self> {
@@ -219,10 +232,15 @@ mod tests {
             ("/v2/app/manifests/a/", RelativeSegment),
             ("/v2/app/blobs/uploads/..", RelativeSegment),
             ("/v2/app/blobs/uploads/%2E%2e", RelativeSegment),
+            ("/v2/app/manifests/sha256:00", MalformedDigest),
+            ("/v2/app/manifests%2f/sha256:00", MeaningfulEscape),
+            ("/v2/app/%6danifests/sha256%3A00", MalformedDigest),
+            ("/v2/app/manifests/a:b:c", MalformedDigest),
         ] {
             assert_eq!(Ambiguous::check(path), Err(expected), "{path}");
         }
         assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/"), Ok(()));
+        assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/a:b"), Ok(()));
         assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/a%2Fb%25;c"), Ok(()));
     }
 
@@ -233,7 +251,7 @@ mod tests {
             "/v2/",
             "/V2/a/manifests/b",
             "/v2/a/Manifests/b",
-            "/v2/A/manifests/b",
+            "/v2/-a/manifests/b",
             "/v2/manifests/b",
         ] {
             assert_eq!(Route::of(path), Route::Other, "{path}");
