@@ -15,6 +15,7 @@ mod drain;
 mod events;
 mod framing;
 mod options;
+mod paths;
 mod push;
 mod recover;
 mod tools;
