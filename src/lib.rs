@@ -9,8 +9,9 @@
 //!    the connection stays with all that is done for it. There it does the TLS handshake and speaks HTTP/1.1
 //!    or HTTP/2. Everything that is not the way of a push runs beside the workers.
 //! 2. [`proxy`] passes every request on, streaming both ways. A manifest's `PUT` or `DELETE` runs on a
-//!    tracked task that outlives the client; the manifest is read along and its last frame held, so that
-//!    what we owe is done before the registry has the whole request.
+//!    tracked task that outlives the client; the manifest is read along and its last frame held until an
+//!    intent is durable. Whoever dies after that, the registry is looked at afterwards, and what it applied
+//!    becomes an event all the same.
 //! 3. When the registry says yes, what was seen becomes an [`event`], the one model for all ways in. Its
 //!    nouns (names, tags, digests, manifests) are in [`registry`].
 //! 4. [`outbox`] makes the event durable, and decides in the same transaction what became of the tag and
@@ -34,6 +35,7 @@
 
 // No knowledge of us.
 pub mod body;
+pub mod points;
 pub mod registry;
 pub mod secret;
 pub mod tasks;

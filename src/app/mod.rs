@@ -32,6 +32,7 @@ use crate::admin::Admin;
 use crate::certs;
 use crate::config;
 use crate::config::Config;
+use crate::config::IntentMode;
 use crate::config::OnFailure;
 use crate::config::Serve;
 use crate::config::Upstream;
@@ -41,6 +42,7 @@ use crate::listener;
 use crate::listener::Room;
 use crate::listener::Workers;
 use crate::outbox;
+use crate::outbox::Durability;
 use crate::outbox::Outbox;
 use crate::proxy;
 use crate::proxy::Proxy;
@@ -89,6 +91,7 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
+        points: parts.points.clone(),
     };
     let counters = outbox::Metrics::default();
     counters.register(&mut metrics);
@@ -154,6 +157,9 @@ impl Running {
         for warning in describe::unnamed(config, &parts) {
             warn!(reason = warning, "Clients will not trust what we show them");
         }
+        if let Some(weaker) = readiness::weaker(config.intent) {
+            warn!(intents = weaker, "Pushes are kept less well than they could be");
+        }
         let proxied = proxy::Metrics::default();
         proxied.register(&mut registry);
         let delivered = delivery::Metrics::default();
@@ -168,6 +174,7 @@ impl Running {
         );
         deliveries.tasks.spawn(renewal.run(deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
+        deliveries.tasks.spawn(proxy.clone().keep_settling(deliveries.stop.clone()));
         let delivery = Delivery::start(
             parts.endpoints,
             outbox.clone(),
@@ -180,6 +187,7 @@ impl Running {
             draining: draining.clone(),
             outbox: outbox.clone(),
             on_failure: config.on_failure,
+            intent: config.intent,
             proxy: proxy.clone(),
             delivery,
             upstream: parts.upstream.clone(),
@@ -246,7 +254,7 @@ impl Running {
         if timeout(SEALING, sealing).await.is_err() {
             warn!(deadline = ?SEALING, "Stopped before the outbox was closed; nothing durable is lost");
         }
-        let unkept = self.proxy.unrecorded();
+        let unkept = self.proxy.unkept();
         if unkept > 0 {
             error!(
                 events = unkept,
@@ -302,6 +310,16 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
             username: look.username.clone(),
             password: look.password.clone(),
         }),
+        intent: match config.intent {
+            IntentMode::Sync => Some(Durability::Synced),
+            IntentMode::Async => Some(Durability::Written),
+            IntentMode::Off => None,
+        },
+        settling: proxy::Settling {
+            first_look: config.settle.first_look,
+            give_up: config.settle.give_up,
+        },
+        points: parts.points.clone(),
         on_failure: match config.on_failure {
             OnFailure::Pass => proxy::OnFailure::Pass,
             OnFailure::Reject => proxy::OnFailure::Reject,

@@ -35,6 +35,7 @@ use crate::delivery::Dialect;
 use crate::delivery::Signer;
 use crate::delivery::preset::Preset;
 use crate::delivery::sign::Scheme;
+use crate::points::Points;
 use crate::telemetry::chain;
 
 use super::error::directory_remedy;
@@ -54,6 +55,8 @@ pub struct Parts {
     pub upstream: Connector,
     /// Who is told.
     pub endpoints: Vec<delivery::Endpoint>,
+    /// Where a test ends us.
+    pub points: Points,
 }
 
 /// A local CA.
@@ -129,6 +132,7 @@ impl Parts {
                 clients,
                 upstream,
                 endpoints,
+                points: Points::default(),
             }),
             None => Err(problems),
         }

@@ -9,6 +9,7 @@ use crate::admin::Ask;
 use crate::admin::Detail;
 use crate::admin::Readiness;
 use crate::admin::Standing;
+use crate::config::IntentMode;
 use crate::config::OnFailure;
 use crate::connect::Connector;
 use crate::delivery::Delivery;
@@ -25,9 +26,19 @@ pub(super) struct Question {
     pub(super) draining: Arc<AtomicBool>,
     pub(super) outbox: Outbox,
     pub(super) on_failure: OnFailure,
+    pub(super) intent: IntentMode,
     pub(super) proxy: Proxy,
     pub(super) delivery: Delivery,
     pub(super) upstream: Connector,
+}
+
+/// What the operator gave up for speed, in words.
+pub(super) fn weaker(intent: IntentMode) -> Option<&'static str> {
+    match intent {
+        IntentMode::Sync => None,
+        IntentMode::Async => Some("async: a loss of power may hide a push that was applied"),
+        IntentMode::Off => Some("off: our end may hide a push that was applied"),
+    }
 }
 
 impl Question {
@@ -48,6 +59,8 @@ impl Question {
                 status = Standing::OutboxFailed;
             }
         }
+        let weaker = weaker(self.intent);
+        degraded.extend(weaker.map(|what| Detail { part: "intents", what: what.to_owned() }));
         let unrecorded = self.proxy.unrecorded();
         if unrecorded > 0 {
             let what = format!("{unrecorded} events wait in memory only");

@@ -28,6 +28,7 @@ use super::url::Upstream;
 use super::url::Url;
 use super::words::DialectName;
 use super::words::Format;
+use super::words::IntentMode;
 use super::words::Level;
 use super::words::OnFailure;
 use super::words::PresetName;
@@ -47,8 +48,10 @@ pub(super) struct FileConfig {
     pub(super) listeners: Option<Located<Vec<Located<Listener>>>>,
     /// Where events are kept until they are delivered.
     pub(super) state: Option<Located<State>>,
-    /// What happens when the disk refuses an event.
+    /// What is kept of a push, and what happens when the disk refuses it.
     pub(super) outbox: Option<Located<Outbox>>,
+    /// How it is found out what became of a push whose answer nobody saw.
+    pub(super) settle: Option<Located<Settle>>,
     /// Who is told, and of what.
     pub(super) endpoints: Option<Located<Vec<Located<Endpoint>>>>,
     /// How long, how many and how much at most.
@@ -61,7 +64,7 @@ pub(super) struct FileConfig {
 }
 
 mapping!(FileConfig {
-    registry, identities, listeners, state, outbox, endpoints, limits, admin, log,
+    registry, identities, listeners, state, outbox, settle, endpoints, limits, admin, log,
 } later { "sources", "watch" });
 
 #[derive(Debug, Default, JsonSchema)]
@@ -176,9 +179,28 @@ pub(super) struct Outbox {
     /// `pass`: a push goes through though its event may be lost; `reject`: it is refused with 503.
     #[schemars(extend("default" = "pass"))]
     pub(super) on_failure: Option<Located<OnFailure>>,
+    /// What is kept of a push before the registry has all of it, so that it is told even if we do not live to
+    /// see the answer. `sync`: an intent on the disk; `async`: one that a loss of power may take away;
+    /// `off`: nothing.
+    #[schemars(extend("default" = "sync"))]
+    pub(super) intent: Option<Located<IntentMode>>,
 }
 
-mapping!(Outbox { on_failure } later { "intent" });
+mapping!(Outbox { on_failure, intent });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Settle {
+    /// How long after a push without an answer, or after the start, the registry is first looked at.
+    #[schemars(extend("default" = "2s"))]
+    pub(super) first_look: Option<Located<Period>>,
+    /// When it is looked at no more; then the event says `outcome: unconfirmed`. Never before
+    /// `limits.upstream_manifest` is over.
+    #[schemars(extend("default" = "15m"))]
+    pub(super) give_up: Option<Located<Period>>,
+}
+
+mapping!(Settle { first_look, give_up });
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -63,6 +63,7 @@ pub use self::url::Upstream;
 pub use self::url::Url;
 pub use self::words::DialectName;
 pub use self::words::Format;
+pub use self::words::IntentMode;
 pub use self::words::Level;
 pub use self::words::OnFailure;
 pub use self::words::PresetName;
@@ -85,6 +86,10 @@ pub struct Config {
     pub state_directory: Located<PathBuf>,
     /// What becomes of a push whose event the outbox cannot take.
     pub on_failure: OnFailure,
+    /// What is kept of a push before the registry has all of it.
+    pub intent: IntentMode,
+    /// How it is found out what became of a push whose answer nobody saw.
+    pub settle: Settle,
     /// Who is told.
     pub endpoints: Vec<Endpoint>,
     /// How long, how many and how much at most.
@@ -228,6 +233,15 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+/// How it is found out what became of a push whose answer nobody saw; delivery guarantees, 3.5.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settle {
+    /// From the end of the exchange, or from the start, to the first look.
+    pub first_look: Duration,
+    /// When nobody will ever know.
+    pub give_up: Duration,
+}
+
 /// What is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -235,6 +249,12 @@ pub struct Log {
     pub level: Level,
     /// How a line is written; nothing was said: text on a terminal, JSON elsewhere.
     pub format: Option<Format>,
+}
+
+impl Default for Settle {
+    fn default() -> Self {
+        Self { first_look: Duration::from_secs(2), give_up: Duration::from_secs(15 * 60) }
+    }
 }
 
 impl Default for Limits {

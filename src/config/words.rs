@@ -129,6 +129,16 @@ words! {
         Reject = "reject",
     };
 
+    /// How it is written down that a push is about to become complete for the registry.
+    IntentMode, "way to keep intents", "`sync`, `async` or `off`" {
+        /// On the disk before the registry has all of it.
+        Sync = "sync",
+        /// Given to the kernel before the registry has all of it.
+        Async = "async",
+        /// Not at all.
+        Off = "off",
+    };
+
     /// What a listener serves.
     Serve, "thing to serve", "`registry` or `admin`" {
         /// The registry behind us.

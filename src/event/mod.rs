@@ -78,6 +78,8 @@ pub struct Event {
     pub digest_from: Option<DigestFrom>,
     /// Whether the registry's digest agreed with the bytes.
     pub integrity: Option<Integrity>,
+    /// What the tag named when we looked and it was not ours.
+    pub current_digest: Option<Digest>,
     /// When it happened: the registry's answer, or the notification's own time.
     pub time: OffsetDateTime,
     /// When the exchange began, by our clock.

@@ -2,8 +2,9 @@
 //!
 //! This is the native dialect's body, what the outbox stores, and what `pushbell schema event`
 //! describes. Fields are only ever added. `null` means "known to be nothing, or unknown"; the
-//! fields that say something unusual (`change`, `previous_digest`, `digest_from`, `integrity`) are
-//! absent where there is nothing to say. Times are RFC 3339 in UTC with milliseconds.
+//! fields that say something unusual (`change`, `previous_digest`, `digest_from`, `integrity`,
+//! `current_digest`) are absent where there is nothing to say. Times are RFC 3339 in UTC with
+//! milliseconds.
 
 use std::collections::BTreeMap;
 
@@ -126,6 +127,9 @@ pub struct Data {
     /// The registry's own digest, where it did not agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registry_digest: Option<String>,
+    /// What the tag named when we looked and it was not this; absent where we did not look or could not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_digest: Option<String>,
     /// Equal for all reports of one content under one tag.
     #[schemars(length(min = 1))]
     pub key: String,
@@ -238,7 +242,12 @@ impl Envelope {
         envelope.into_event()
     }
 
-    fn into_event(self) -> Result<Event, Unreadable> {
+    /// Reads it back into the event it was made from.
+    ///
+    /// # Errors
+    ///
+    /// If a value in it is not what its field holds.
+    pub fn into_event(self) -> Result<Event, Unreadable> {
         let d = self.data;
         let digest = |field, text: Option<String>| {
             text.map(|t| t.parse::<Digest>().map_err(|_| Unreadable::Field { field })).transpose()
@@ -297,6 +306,7 @@ impl Envelope {
                 .map(|f| word("digest_from", &f, DigestFrom::of))
                 .transpose()?,
             integrity,
+            current_digest: digest("current_digest", d.current_digest)?,
             time: time_of(&self.time).ok_or(Unreadable::Field { field: "time" })?,
             started_at: time("started_at", d.started_at)?,
             answered_at: time("answered_at", d.answered_at)?,
@@ -357,6 +367,7 @@ impl Data {
             digest_from: event.digest_from.map(|f| f.as_str().to_owned()),
             integrity: integrity.map(str::to_owned),
             registry_digest,
+            current_digest: text(event.current_digest.as_ref()),
             key: event.key().to_string(),
             sequence: event.sequence,
             started_at: event.started_at.map(time_text),
@@ -383,7 +394,7 @@ pub(crate) mod tests {
     use super::super::IntentId;
     use super::*;
 
-    /// An event with every field set.
+    /// An event with every usual field set.
     pub(crate) fn sample() -> Event {
         let digest = |of: &str| Digest::sha256(of.as_bytes());
         Event {
@@ -420,6 +431,7 @@ pub(crate) mod tests {
             evidence: Evidence::Response,
             digest_from: Some(DigestFrom::Bytes),
             integrity: Some(Integrity::Mismatch(digest("other"))),
+            current_digest: None,
             time: time_of("2026-03-01T09:15:02.123Z").unwrap(),
             started_at: time_of("2026-03-01T09:15:01Z"),
             answered_at: time_of("2026-03-01T09:15:02.123Z"),
@@ -435,6 +447,8 @@ pub(crate) mod tests {
         assert!(json.contains(r#""time":"2026-03-01T09:15:02.123Z""#), "{json}");
         assert!(json.contains(r#""type":"dev.pushbell.image.push.v1""#), "{json}");
         assert!(json.contains(r#""subject":"team/app:1.4.2""#), "{json}");
+        let moved_on = Event { current_digest: Some(Digest::sha256(b"later")), ..event };
+        assert_eq!(Envelope::read(&Envelope::of(&moved_on).to_json()).unwrap(), moved_on);
     }
 
     #[test]
@@ -450,7 +464,8 @@ pub(crate) mod tests {
             sequence: None,
             ..sample()
         };
-        for event in [sample(), bare] {
+        let moved_on = Event { current_digest: sample().digest, ..sample() };
+        for event in [sample(), bare, moved_on] {
             let value = serde_json::to_value(Envelope::of(&event)).unwrap();
             let wrong: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
             assert!(wrong.is_empty(), "{wrong:?}");

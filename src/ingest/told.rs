@@ -127,6 +127,7 @@ impl<'a> Reading<'a> {
             evidence: Evidence::Notification,
             digest_from: None,
             integrity: None,
+            current_digest: None,
             time: told.time.unwrap_or(self.received),
             started_at: None,
             answered_at: None,

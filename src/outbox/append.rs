@@ -18,6 +18,7 @@ use super::Before;
 use super::Error;
 use super::deliveries;
 use super::endpoints::Endpoints;
+use super::intents;
 use super::tags;
 
 /// What a transaction will have done once it is committed.
@@ -48,7 +49,7 @@ pub(super) struct Owed {
     pub(super) outstanding: i64,
 }
 
-/// Adds the events of an append. `earlier` has the events that an earlier, failed try of the same
+/// Adds the events of an append in the place of its intent. `earlier` has the events that an earlier, failed try of the same
 /// append added: should its commit have reached the disk all the same, they are new to the caller.
 pub(super) fn append(
     connection: &Connection,
@@ -85,6 +86,7 @@ pub(super) fn append(
         let event = event.clone();
         appended.push(add(connection, endpoints, append, event, before, now, effects)?);
     }
+    intents::fulfil(connection, append.intent)?;
     Ok(Ok(appended))
 }
 

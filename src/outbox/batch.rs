@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use tokio::sync::oneshot;
 
 use crate::event::EventId;
+use crate::event::IntentId;
 
 use super::Append;
 use super::Appended;
@@ -20,12 +21,18 @@ use super::append::Effects;
 use super::deliveries;
 use super::deliveries::millis;
 use super::endpoints::last_sequence;
+use super::intents;
+use super::intents::Durability;
+use super::intents::Intent;
+use super::intents::Reason;
 use super::shared::Shared;
 
 /// What can be written.
 pub(super) enum Command {
     Append(Append, oneshot::Sender<Result<Vec<Appended>, Error>>),
     Record(AttemptOutcome, oneshot::Sender<Result<(), Error>>),
+    Intend(Box<Intent>, Durability, oneshot::Sender<Result<(), Error>>),
+    Close(IntentId, Reason, oneshot::Sender<Result<(), Error>>),
     /// Something a test does to the connection.
     #[cfg(test)]
     Test(fn(&Connection) -> rusqlite::Result<()>, oneshot::Sender<()>),
@@ -40,11 +47,33 @@ pub(super) struct Done {
 pub(super) enum Reply {
     Append(Result<Vec<Appended>, Error>),
     Record(Result<(), Error>),
+    Written,
     #[cfg(test)]
     Test,
 }
 
 impl Command {
+    /// Whether it must be on the disk before its caller is answered. The end of an attempt need not be: lost,
+    /// it costs one repeated delivery; nor that an intent makes no event: lost, it is settled again.
+    pub(super) fn wants_sync(&self) -> bool {
+        !matches!(
+            self,
+            Self::Record(..) | Self::Close(..) | Self::Intend(_, Durability::Written, _)
+        )
+    }
+
+    /// The point before its commit.
+    fn point(&self) -> &'static str {
+        match self {
+            Self::Append(..) => "append",
+            Self::Record(..) => "record",
+            Self::Intend(..) => "intend",
+            Self::Close(..) => "close",
+            #[cfg(test)]
+            Self::Test(..) => "test",
+        }
+    }
+
     /// Tells who waits for it that nothing of it is durable.
     pub(super) fn refuse(self, shared: &Shared, error: &Arc<Error>) {
         let database = shared.database.clone();
@@ -52,6 +81,7 @@ impl Command {
         let _left = match self {
             Self::Append(_, to) => to.send(Err(error)).is_err(),
             Self::Record(_, to) => to.send(Err(error)).is_err(),
+            Self::Intend(_, _, to) | Self::Close(_, _, to) => to.send(Err(error)).is_err(),
             #[cfg(test)]
             Self::Test(_, to) => to.send(()).is_err(),
         };
@@ -80,6 +110,9 @@ impl Done {
             let _left = match (command, reply) {
                 (Command::Append(_, to), Reply::Append(reply)) => to.send(reply).is_err(),
                 (Command::Record(_, to), Reply::Record(reply)) => to.send(reply).is_err(),
+                (Command::Intend(_, _, to) | Command::Close(_, _, to), Reply::Written) => {
+                    to.send(Ok(())).is_err()
+                }
                 #[cfg(test)]
                 (Command::Test(_, to), _) => to.send(()).is_err(),
                 _ => false,
@@ -114,6 +147,14 @@ pub(super) fn transact(
             Command::Record(outcome, _) => {
                 Reply::Record(deliveries::record(&transaction, endpoints, outcome, effects)?)
             }
+            Command::Intend(intent, _, _) => {
+                intents::open(&transaction, intent, now)?;
+                Reply::Written
+            }
+            Command::Close(intent, reason, _) => {
+                intents::close(&transaction, *intent, *reason, now)?;
+                Reply::Written
+            }
             #[cfg(test)]
             Command::Test(test, _) => {
                 test(&transaction)?;
@@ -126,6 +167,7 @@ pub(super) fn transact(
         let mut statement = transaction.prepare_cached(sql)?;
         owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
     }
+    batch.iter().for_each(|command| shared.points.reach(command.point()));
     transaction.commit()?;
     Ok(replies)
 }

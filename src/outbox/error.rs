@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::event::IntentId;
 use crate::event::schema::Unreadable;
 
 use super::DeliveryId;
@@ -133,6 +134,14 @@ pub enum Error {
     Unreadable {
         /// Its place in the order of all.
         sequence: u64,
+        /// Why.
+        source: Unreadable,
+    },
+    /// A stored intent cannot be read back.
+    #[error("could not read the stored intent {intent}")]
+    UnreadableIntent {
+        /// Its id.
+        intent: IntentId,
         /// Why.
         source: Unreadable,
     },

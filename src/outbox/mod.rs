@@ -18,6 +18,7 @@ mod directory;
 mod due;
 mod endpoints;
 mod error;
+mod intents;
 mod metrics;
 mod queue;
 mod reader;
@@ -43,6 +44,7 @@ use tokio::sync::watch;
 use crate::event::Event;
 use crate::event::Filter;
 use crate::event::IntentId;
+use crate::points::Points;
 use crate::registry::Digest;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
@@ -64,6 +66,9 @@ pub use self::delivery_id::DeliveryId;
 pub use self::delivery_id::InvalidDeliveryId;
 pub use self::due::Claim;
 pub use self::error::Error;
+pub use self::intents::Durability;
+pub use self::intents::Intent;
+pub use self::intents::Reason;
 pub use self::metrics::Metrics;
 
 /// Where the outbox is, and who wants what.
@@ -73,6 +78,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Which events are owed to whom, from now on.
     pub subscriptions: Vec<Subscription>,
+    /// Where a test ends us.
+    pub points: Points,
 }
 
 /// Which events an endpoint is owed. An endpoint may have several: one that matches is enough.
@@ -163,12 +170,76 @@ impl Outbox {
         for endpoint in endpoints.iter() {
             metrics.owed_to(&endpoint.name, endpoint.owed_at_open);
         }
-        let shared = Arc::new(Shared::new(database, endpoints, metrics));
+        let leftovers = intents::leftovers(&connection)
+            .map_err(|source| recovery::opening(&database, source))?;
+        let shared = Arc::new(Shared::new(database, endpoints, leftovers, config.points, metrics));
         start(&shared, directory, connection, reading)?;
         Ok(Self(Arc::new(Handle(shared))))
     }
 
-    /// Makes events durable. When this returns, they are: the transaction was synced to the disk.
+    /// Writes down that a push or delete is about to become complete for upstream. When this returns, it
+    /// is as durable as was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the intent may or may not be written; [`Outbox::close_intent`] after it
+    /// takes it away in either case.
+    pub async fn intend(&self, intent: Intent, durability: Durability) -> Result<(), Error> {
+        self.write(|reply| Command::Intend(Box::new(intent), durability, reply)).await
+    }
+
+    /// Takes away an intent that makes no event. When this returns, a kill does not undo it; a loss of
+    /// power may for another 200 ms, and then it is settled once more.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it; the intent stays open.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the intent may or may not be closed.
+    pub async fn close_intent(&self, intent: IntentId, reason: Reason) -> Result<(), Error> {
+        self.write(|reply| Command::Close(intent, reason, reply)).await
+    }
+
+    /// The intents that an earlier run left open, oldest first; a hundred thousand at most, what is
+    /// beyond them waits for the next run.
+    #[must_use]
+    pub fn leftovers(&self) -> &[IntentId] {
+        &self.0.0.leftovers
+    }
+
+    /// An intent that is still open.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read, or what is written there is no intent.
+    pub async fn intent(&self, id: IntentId) -> Result<Option<Intent>, Error> {
+        self.read(|reply| Query::Intent { id, reply }).await
+    }
+
+    /// Whether an event says that the tag was pushed at this time or later.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn pushed_since(
+        &self,
+        registry: &str,
+        repository: &RepositoryName,
+        tag: &Tag,
+        since: OffsetDateTime,
+    ) -> Result<bool, Error> {
+        let (registry, repository, tag) = (registry.to_owned(), repository.clone(), tag.clone());
+        self.read(|reply| Query::PushedSince { registry, repository, tag, since, reply }).await
+    }
+
+    /// Makes events durable, and takes away the intent they come from, in one transaction. When this
+    /// returns, they are: the transaction was synced to the disk.
     ///
     /// An event whose id is there already is not added again; what is stored is returned instead. So
     /// it is safe to append the same once more after an error.

@@ -19,17 +19,20 @@ use tokio::sync::oneshot;
 use tracing::error;
 use tracing::warn;
 
+use crate::event::IntentId;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
 use crate::telemetry::chain;
 
 use super::Claim;
 use super::Error;
+use super::Intent;
 use super::Known;
 use super::due;
 use super::endpoints::Endpoint;
 use super::error::means_bad_row;
 use super::error::means_damage;
+use super::intents;
 use super::queue::Taken;
 use super::recovery;
 use super::shared::Shared;
@@ -52,6 +55,17 @@ pub(super) enum Query {
         repository: RepositoryName,
         tag: Tag,
         reply: oneshot::Sender<Result<Known, Error>>,
+    },
+    Intent {
+        id: IntentId,
+        reply: oneshot::Sender<Result<Option<Intent>, Error>>,
+    },
+    PushedSince {
+        registry: String,
+        repository: RepositoryName,
+        tag: Tag,
+        since: OffsetDateTime,
+        reply: oneshot::Sender<Result<bool, Error>>,
     },
 }
 
@@ -114,6 +128,19 @@ impl Reader {
                     None => tags::known_anywhere(connection, &repository, &tag),
                 });
                 reply.send(known).is_err()
+            }
+            Query::Intent { id, reply } => {
+                let document = self.query(|connection| intents::document(connection, id));
+                let read = document.and_then(|document| {
+                    let read = document.map(|document| Intent::read(id, &document)).transpose();
+                    read.map_err(|source| Error::UnreadableIntent { intent: id, source })
+                });
+                reply.send(read).is_err()
+            }
+            Query::PushedSince { registry, repository, tag, since, reply } => {
+                let pushed =
+                    self.query(|c| intents::pushed_since(c, &registry, &repository, &tag, since));
+                reply.send(pushed).is_err()
             }
         };
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | an event and its deliveries | 30 days after the last of them was acked or dead; one owed to nobody, 30 days after it was appended: until then it says why nobody was told |
 //! | that a tag was deleted | after 30 days: from then on a look says so |
+//! | that an exchange made no event | after 30 days |
 //! | the size of a manifest | when a million newer ones are known |
 //!
 //! An event that is still owed is never forgotten here, whatever its age.
@@ -99,6 +100,12 @@ impl Retention {
                      WHERE digest IS NULL AND at <= ?1 ORDER BY at LIMIT ?2)",
             )?
             .execute([oldest, STEP])?;
+        let closed = transaction
+            .prepare_cached(
+                "DELETE FROM closed WHERE closed_at <= ?1 AND intent IN (
+                     SELECT intent FROM closed ORDER BY intent LIMIT ?2)",
+            )?
+            .execute([oldest, STEP])?;
         let sizes = transaction
             .prepare_cached(
                 "DELETE FROM manifests WHERE number IN (
@@ -108,7 +115,7 @@ impl Retention {
             )?
             .execute([SIZES, STEP])?;
         transaction.commit()?;
-        step.more |= tags > 0 || sizes > 0 || free_pages(connection)?;
+        step.more |= tags > 0 || closed > 0 || sizes > 0 || free_pages(connection)?;
         if !step.more {
             self.after = 0;
         }
@@ -221,6 +228,10 @@ mod tests {
             let sql = "INSERT INTO tags VALUES ('r', ?1, 'h', ?2, 1, ?3)";
             connection.execute(sql, params![tag, digest, at]).unwrap();
         }
+        for (intent, at) in [([1_u8; 16], old), ([2; 16], new)] {
+            let sql = "INSERT INTO closed VALUES (?1, ?2, 'refused')";
+            connection.execute(sql, params![intent, at]).unwrap();
+        }
         let mut retention = Retention::default();
         while retention.step(&mut connection, now).unwrap().more {}
         let left: Vec<i64> = connection
@@ -231,7 +242,9 @@ mod tests {
             .map(Result::unwrap)
             .collect();
         assert_eq!(left, [2, 3, 5]);
-        for (table, rows) in [("deliveries", 2), ("attempts", 2), ("links", 1), ("tags", 2)] {
+        for (table, rows) in
+            [("deliveries", 2), ("attempts", 2), ("links", 1), ("tags", 2), ("closed", 1)]
+        {
             assert_eq!(count(&connection, table), rows, "{table}");
         }
     }

@@ -13,8 +13,8 @@
 //! | `tags` | what a tag was last known to be | `registry`, `repository`, `tag`. `digest`: null where the tag was deleted. `sequence`, `at`: of the event that said so. No row: we never knew, or no longer do. A delete by digest reads all tags of its repository: an index by digest would cost every push two pages at random places. |
 //! | `manifests` | the size of one manifest's content | `digest`, `total_size`; `number` grows, so that the oldest rows can be found and forgotten. |
 //! | `settings` | the endpoints from some event on | `since`: the last sequence before; `endpoints`: a JSON array of names. |
-//! | `intents` | an exchange whose end is not known | `id`, `opened_at`, `document`: its facts as JSON. Removed in the transaction that appends its events or its row in `closed`. Written by settling (delivery guarantees, 3.5). |
-//! | `closed` | an exchange that made no event | `intent`, `closed_at`, `reason`. Written by settling. |
+//! | `intents` | an exchange whose end is not known | `id`, `opened_at`, `document`: its facts as JSON, the event as it would be and the tags asked for beside it. Removed in the transaction that appends its events or its row in `closed`. |
+//! | `closed` | an exchange that made no event | `intent`, `closed_at`, `reason`: `refused`, `redirected`, `not sent` or `not applied`. |
 //! | `notifications` | a registry's report not yet an event | `source`, `source_id`: who sent it and its id there. `received_at`, `document`: its facts as JSON, or the raw bytes where it is quarantined. Written by pairing (delivery guarantees, 4). |
 //! | `links` | a notification paired with a fact | `source`, `source_id`, and the `event` or the `intent` it speaks of. Written by pairing. |
 //!

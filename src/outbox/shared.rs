@@ -6,6 +6,9 @@ use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
+use crate::event::IntentId;
+use crate::points::Points;
+
 use super::Claim;
 use super::Metrics;
 use super::State;
@@ -23,6 +26,9 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
     pub(super) writes: Queue<Command>,
     pub(super) reads: Queue<Query>,
+    /// Intents that an earlier run left open.
+    pub(super) leftovers: Vec<IntentId>,
+    pub(super) points: Points,
     pub(super) state: watch::Sender<State>,
     /// Becomes true when the writing thread has ended and let go of everything.
     pub(super) ended: watch::Sender<bool>,
@@ -31,13 +37,21 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(database: PathBuf, endpoints: Endpoints, metrics: Metrics) -> Self {
+    pub(super) fn new(
+        database: PathBuf,
+        endpoints: Endpoints,
+        leftovers: Vec<IntentId>,
+        points: Points,
+        metrics: Metrics,
+    ) -> Self {
         Self {
             database,
             endpoints,
             metrics,
             writes: Queue::new(PLACES),
             reads: Queue::new(PLACES),
+            leftovers,
+            points,
             state: watch::Sender::new(State::Working),
             ended: watch::Sender::new(false),
             released: Mutex::default(),

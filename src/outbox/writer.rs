@@ -4,9 +4,9 @@
 //! everybody. While one sync runs, what arrives joins the next: no timer, no delay. SQLite checkpoints
 //! on this connection too (rule J8), after the commit that made the log long enough.
 //!
-//! A transaction without an append is committed but not synced: the end of an attempt that is lost with
-//! the power costs one repeated delivery, while its sync would keep a push waiting. The next append's
-//! sync covers it, and where none comes within 200 ms, one of its own.
+//! A transaction of nothing but ends of attempts and closed intents is committed but not synced: lost with
+//! the power they cost one repeated delivery or one more look, while their sync would keep a push waiting.
+//! The next append's sync covers them, and where none comes within 200 ms, one of its own.
 //!
 //! A transaction that failed is never tried again on its connection (rule J2). The batch stays in
 //! memory, the connection is dropped, the database is opened again and checked, its log written back,
@@ -150,7 +150,7 @@ impl Writer {
         }
         let shared = Arc::clone(&self.shared);
         let mut effects = Effects::default();
-        let synced = !batch.iter().all(|command| matches!(command, Command::Record(..)));
+        let synced = batch.iter().any(Command::wants_sync);
         let result = self.commit(synced, |connection| {
             batch::transact(connection, &shared, batch, &mut earlier, &mut effects)
         });

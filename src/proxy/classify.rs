@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
-use http::StatusCode;
 use http::header;
 use time::OffsetDateTime;
 
@@ -22,6 +21,7 @@ use crate::event::IntentId;
 use crate::event::Origin;
 use crate::event::Outcome;
 use crate::event::Request;
+use crate::outbox::Intent;
 use crate::registry::Digest;
 use crate::registry::Kind;
 use crate::registry::Manifest;
@@ -60,86 +60,101 @@ pub(super) enum Coding {
     Encoded,
 }
 
-/// What the registry's answer means for the event (delivery-guarantees 3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It happened.
-    Applied,
-    /// It did not: refused, or sent elsewhere.
-    NotApplied,
-    /// It may have: Distribution stores a manifest before it links the tag.
-    Unknown,
-}
-
 const CONTENT_DIGEST: &str = "docker-content-digest";
 const OCI_TAG: &str = "oci-tag";
 /// How much of a client's own words an event keeps.
 const WORDS: usize = 256;
 
-impl Verdict {
-    pub(super) fn of(status: StatusCode) -> Self {
-        match status.as_u16() {
-            200..=299 => Self::Applied,
-            500..=599 => Self::Unknown,
-            _ => Self::NotApplied,
-        }
-    }
-}
-
 impl Exchange {
+    /// The intent: the event as it would be, before the registry has answered.
+    pub(super) fn intent(&self, seen: Option<&Observation>) -> Intent {
+        let event = self.event();
+        let event = match self.action {
+            Action::Push => self.pushed(seen, event),
+            _ => event,
+        };
+        let asks = self.action == Action::Push && self.reference.tag().is_none();
+        let tags = if asks { self.tags.clone() } else { Vec::new() };
+        Intent { id: self.intent, event, tags }
+    }
+
     /// The events of an exchange that the registry accepted.
     pub(super) fn events(
         &self,
-        seen: Option<&Observation>,
+        intent: &Intent,
         answer: &HeaderMap,
         answered_at: OffsetDateTime,
     ) -> Vec<Event> {
-        match self.action {
-            Action::Push => self.pushed(seen, answer, answered_at),
-            _ => vec![self.event(self.reference.tag().cloned(), answered_at)],
-        }
-    }
-
-    fn pushed(
-        &self,
-        seen: Option<&Observation>,
-        answer: &HeaderMap,
-        answered_at: OffsetDateTime,
-    ) -> Vec<Event> {
-        let manifest = seen
-            .and_then(|seen| seen.copy.as_ref())
-            .filter(|_| self.coding == Coding::Identity)
-            .and_then(|copy| Manifest::read(copy).ok());
-        let fields = manifest.clone().unwrap_or_default();
-        let told = header_text(answer, CONTENT_DIGEST).and_then(|d| Digest::from_str(d).ok());
-        let (digest, digest_from, integrity) = self.digest(seen, told);
-        let media_type = self.media_type.clone().or_else(|| fields.media_type.clone());
-        let size = seen.filter(|_| self.coding == Coding::Identity).map(|seen| seen.size);
         let tags = match &self.reference {
-            Reference::Tag(tag) => vec![Some(tag.clone())],
-            Reference::Digest(_) => self.accepted_tags(answer),
+            Reference::Digest(_) if self.action == Action::Push => self.accepted_tags(answer),
+            reference => vec![reference.tag().cloned()],
+        };
+        let told = header_text(answer, CONTENT_DIGEST).and_then(|d| Digest::from_str(d).ok());
+        let told = told.filter(|_| self.action == Action::Push);
+        let ours = intent.event.digest.clone();
+        let (digest, integrity) = match intent.event.digest_from {
+            Some(DigestFrom::Response) => (told.or(ours), Some(Integrity::Unknown)),
+            Some(DigestFrom::Bytes) => {
+                let integrity = compared(ours.as_ref(), told);
+                (ours, Some(integrity))
+            }
+            None => (ours, None),
         };
         let event = |tag: Option<Tag>| Event {
             digest: digest.clone(),
+            integrity: integrity.clone(),
+            outcome: Outcome::Confirmed,
+            evidence: Evidence::Response,
+            time: answered_at,
+            answered_at: Some(answered_at),
+            ..intent.event_for(tag.as_ref())
+        };
+        tags.into_iter().map(event).collect()
+    }
+
+    /// What the bytes of a manifest tell.
+    fn pushed(&self, seen: Option<&Observation>, event: Event) -> Event {
+        let seen = seen.filter(|_| self.coding == Coding::Identity);
+        let manifest =
+            seen.and_then(|seen| seen.copy.as_ref()).and_then(|copy| Manifest::read(copy).ok());
+        let media_type = self
+            .media_type
+            .clone()
+            .or_else(|| manifest.as_ref().and_then(|manifest| manifest.media_type.clone()));
+        let tag = self.reference.tag();
+        let kind = match &manifest {
+            Some(manifest) => manifest.kind(media_type.as_ref(), tag),
+            None => Kind::of_tag(tag).unwrap_or_else(|| Kind::of_media_type(media_type.as_ref())),
+        };
+        let fields = manifest.unwrap_or_default();
+        let size = seen.map(|seen| seen.size);
+        // Of a coded body nobody but the registry can tell the digest, unless it is asked for by it.
+        let (digest, digest_from) = match seen {
+            None => (self.reference.digest().cloned(), DigestFrom::Response),
+            Some(seen) => {
+                let ours = match (self.reference.digest(), &seen.named) {
+                    (Some(_), Some(named)) => named,
+                    _ => &seen.digest,
+                };
+                (Some(ours.clone()), DigestFrom::Bytes)
+            }
+        };
+        Event {
+            digest,
             digest_from: Some(digest_from),
-            integrity: Some(integrity.clone()),
-            kind: Some(match &manifest {
-                Some(manifest) => manifest.kind(media_type.as_ref(), tag.as_ref()),
-                None => Kind::of_tag(tag.as_ref())
-                    .unwrap_or_else(|| Kind::of_media_type(media_type.as_ref())),
-            }),
-            media_type: media_type.clone(),
-            artifact_type: fields.artifact_type.clone(),
+            integrity: Some(Integrity::Unknown),
+            kind: Some(kind),
+            media_type,
+            artifact_type: fields.artifact_type,
             size,
             total_size: size
                 .zip(fields.content_size)
                 .and_then(|(own, content)| own.checked_add(content)),
-            platforms: fields.platforms.clone(),
-            annotations: fields.annotations.clone(),
-            subject_digest: fields.subject.clone(),
-            ..self.event(tag, answered_at)
-        };
-        tags.into_iter().map(event).collect()
+            platforms: fields.platforms,
+            annotations: fields.annotations,
+            subject_digest: fields.subject,
+            ..event
+        }
     }
 
     /// Only tags the registry says it made were made: some answer 201 and overlook `?tag=` (rule D3).
@@ -151,39 +166,17 @@ impl Exchange {
         if accepted.is_empty() { vec![None] } else { accepted }
     }
 
-    /// The digest of the event, where it comes from, and whether the registry agrees.
-    fn digest(
-        &self,
-        seen: Option<&Observation>,
-        told: Option<Digest>,
-    ) -> (Option<Digest>, DigestFrom, Integrity) {
-        let Some(seen) = seen.filter(|_| self.coding == Coding::Identity) else {
-            let named = self.reference.digest().cloned();
-            return (told.or(named), DigestFrom::Response, Integrity::Unknown);
-        };
-        let ours = match (self.reference.digest(), &seen.named) {
-            (Some(_), Some(named)) => named.clone(),
-            _ => seen.digest.clone(),
-        };
-        let integrity = match told {
-            Some(told) if told.algorithm() != ours.algorithm() => Integrity::Unknown,
-            Some(told) if told != ours => Integrity::Mismatch(told),
-            Some(_) => Integrity::Ok,
-            None => Integrity::Unknown,
-        };
-        (Some(ours), DigestFrom::Bytes, integrity)
-    }
-
-    /// An event with everything that is known without looking at a body.
-    fn event(&self, tag: Option<Tag>, answered_at: OffsetDateTime) -> Event {
+    /// An event with everything that is known without looking at a body or an answer.
+    fn event(&self) -> Event {
+        let tag = self.reference.tag();
         Event {
-            id: EventId::of(self.intent, tag.as_ref()),
+            id: EventId::of(self.intent, tag),
             action: self.action,
             change: None,
             previous_digest: None,
             registry: self.registry.clone(),
             repository: self.repository.clone(),
-            tag,
+            tag: tag.cloned(),
             digest: self.reference.digest().cloned(),
             kind: None,
             media_type: None,
@@ -197,15 +190,30 @@ impl Exchange {
             request: self.request.clone(),
             origin: Origin::Proxy,
             seen_by: vec!["proxy".to_owned()],
-            outcome: Outcome::Confirmed,
-            evidence: Evidence::Response,
+            outcome: Outcome::Unconfirmed,
+            evidence: Evidence::None,
             digest_from: None,
             integrity: None,
-            time: answered_at,
+            current_digest: None,
+            time: self.started_at,
             started_at: Some(self.started_at),
-            answered_at: Some(answered_at),
+            answered_at: None,
             sequence: None,
         }
+    }
+}
+
+/// Whether the registry agrees with the digest of the bytes.
+fn compared(ours: Option<&Digest>, told: Option<Digest>) -> Integrity {
+    match (ours, told) {
+        (Some(ours), Some(told)) if told.algorithm() == ours.algorithm() => {
+            if told == *ours {
+                Integrity::Ok
+            } else {
+                Integrity::Mismatch(told)
+            }
+        }
+        _ => Integrity::Unknown,
     }
 }
 
@@ -302,6 +310,11 @@ mod tests {
         reader.finish()
     }
 
+    /// The events of an exchange that was answered at no time in particular.
+    fn events(exchange: &Exchange, seen: Option<&Observation>, answer: &HeaderMap) -> Vec<Event> {
+        exchange.events(&exchange.intent(seen), answer, OffsetDateTime::UNIX_EPOCH)
+    }
+
     fn headers(lines: &[(&str, &str)]) -> HeaderMap {
         let line = |(name, value): &(&str, &str)| {
             let name: HeaderName = name.parse().unwrap();
@@ -316,8 +329,7 @@ mod tests {
     fn a_push_by_tag_is_one_event_with_the_digest_of_the_bytes() {
         let seen = seen(MANIFEST, None);
         let answer = headers(&[("Docker-Content-Digest", seen.digest.as_str())]);
-        let now = OffsetDateTime::UNIX_EPOCH;
-        let events = exchange(Action::Push, "1.0").events(Some(&seen), &answer, now);
+        let events = events(&exchange(Action::Push, "1.0"), Some(&seen), &answer);
         let [event] = &events[..] else { panic!("{events:?}") };
         assert_eq!(event.digest.as_ref(), Some(&seen.digest));
         assert_eq!(event.integrity, Some(Integrity::Ok));
@@ -332,8 +344,7 @@ mod tests {
         let seen = seen(MANIFEST, None);
         let other = Digest::sha256(b"other");
         let answer = headers(&[("Docker-Content-Digest", other.as_str())]);
-        let now = OffsetDateTime::UNIX_EPOCH;
-        let events = exchange(Action::Push, "1.0").events(Some(&seen), &answer, now);
+        let events = events(&exchange(Action::Push, "1.0"), Some(&seen), &answer);
         assert_eq!(events[0].digest.as_ref(), Some(&seen.digest));
         assert_eq!(events[0].integrity, Some(Integrity::Mismatch(other)));
     }
@@ -344,11 +355,10 @@ mod tests {
         let mut exchange = exchange(Action::Push, seen.digest.as_str());
         exchange.tags = tags_of(Some("tag=a&tag=b&tag=a&x=1&tag=%2f"));
         assert_eq!(exchange.tags.len(), 2);
-        let now = OffsetDateTime::UNIX_EPOCH;
-        let none = exchange.events(Some(&seen), &headers(&[]), now);
+        let none = events(&exchange, Some(&seen), &headers(&[]));
         assert_eq!(none.iter().map(|e| e.tag.clone()).collect::<Vec<_>>(), [None]);
         let answer = headers(&[("OCI-Tag", "b, c")]);
-        let one = exchange.events(Some(&seen), &answer, now);
+        let one = events(&exchange, Some(&seen), &answer);
         assert_eq!(one.len(), 1);
         assert_eq!(one[0].tag.as_ref().map(Tag::as_str), Some("b"));
     }
@@ -367,11 +377,8 @@ mod tests {
     fn sizes_beyond_all_numbers_make_no_total() {
         let manifest =
             format!(r#"{{"config":{{"size":1}},"layers":[{{"size":{}}}]}}"#, u64::MAX - 1);
-        let events = exchange(Action::Push, "1.0").events(
-            Some(&seen(manifest.as_bytes(), None)),
-            &headers(&[]),
-            OffsetDateTime::UNIX_EPOCH,
-        );
+        let seen = seen(manifest.as_bytes(), None);
+        let events = events(&exchange(Action::Push, "1.0"), Some(&seen), &headers(&[]));
         assert_eq!((events[0].total_size, events[0].size), (None, Some(manifest.len() as u64)));
     }
 
@@ -381,7 +388,7 @@ mod tests {
         let told = Digest::sha256(b"decoded");
         let answer = headers(&[("Docker-Content-Digest", told.as_str())]);
         let exchange = Exchange { coding: Coding::Encoded, ..exchange(Action::Push, "1.0") };
-        let events = exchange.events(Some(&seen), &answer, OffsetDateTime::UNIX_EPOCH);
+        let events = events(&exchange, Some(&seen), &answer);
         assert_eq!(events[0].digest.as_ref(), Some(&told));
         assert_eq!(events[0].digest_from, Some(DigestFrom::Response));
         assert_eq!(events[0].size, None);
@@ -390,10 +397,10 @@ mod tests {
     #[test]
     fn a_delete_tells_what_was_asked_for() {
         let digest = Digest::sha256(b"x");
-        let now = OffsetDateTime::UNIX_EPOCH;
-        let by_digest = exchange(Action::Delete, digest.as_str()).events(None, &headers(&[]), now);
+        let none = headers(&[]);
+        let by_digest = events(&exchange(Action::Delete, digest.as_str()), None, &none);
         assert_eq!((by_digest[0].tag.clone(), by_digest[0].digest.clone()), (None, Some(digest)));
-        let by_tag = exchange(Action::Delete, "1.0").events(None, &headers(&[]), now);
+        let by_tag = events(&exchange(Action::Delete, "1.0"), None, &none);
         assert_eq!((by_tag[0].digest.clone(), by_tag[0].tag.is_some()), (None, true));
     }
 
@@ -405,22 +412,6 @@ mod tests {
         assert_eq!(actor_of(&headers(&[("Authorization", &jwt)])).name.as_deref(), Some("robot"));
         for none in ["Bearer opaque", "Basic !!", "Basic", "Negotiate x y"] {
             assert_eq!(actor_of(&headers(&[("Authorization", none)])), Actor::default(), "{none}");
-        }
-    }
-
-    #[test]
-    fn only_success_is_an_event_and_only_refusal_is_none() {
-        for (status, verdict) in [
-            (200, Verdict::Applied),
-            (201, Verdict::Applied),
-            (202, Verdict::Applied),
-            (301, Verdict::NotApplied),
-            (307, Verdict::NotApplied),
-            (401, Verdict::NotApplied),
-            (500, Verdict::Unknown),
-            (503, Verdict::Unknown),
-        ] {
-            assert_eq!(Verdict::of(StatusCode::from_u16(status).unwrap()), verdict, "{status}");
         }
     }
 }

@@ -1,43 +1,52 @@
 //! The exchange that may change what a tag names: a manifest's `PUT` or `DELETE`, step by step as in
 //! delivery-guarantees 3.2.
 //!
-//! P1 streams and reads along with the last frame held, P3 lets it go, P4 waits for the answer, P5 makes
-//! the events durable, P6 relays. From P3 on the exchange owes an event whatever becomes of the client,
-//! so all of it runs on a tracked task. P2, the durable intent, has its place where the gate is released.
+//! P1 streams and reads along with the last frame held, P2 makes the intent durable, P3 lets the frame go,
+//! P4 waits for the answer, P5 makes the events durable, P6 relays. From P2 on the exchange owes an event
+//! or the proof that there is none, whatever becomes of the client, so all of it runs on a tracked task.
+//! What follows on what is decided in [`super::protocol`]; here is only the doing.
 
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
-use http::HeaderMap;
 use http::Response;
+use http::StatusCode;
 use hyper::body::Incoming;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tokio::time::sleep;
 use tokio::time::timeout;
-use tracing::info;
+use tracing::debug;
 use tracing::warn;
 
-use crate::event::Integrity;
+use crate::event::Action;
 use crate::outbox;
 use crate::outbox::Append;
-use crate::outbox::Appended;
 use crate::outbox::Before;
+use crate::outbox::Intent;
 use crate::outbox::Known;
+use crate::outbox::Reason;
 use crate::outbox::State;
+use crate::telemetry::chain;
 
 use super::Inner;
-use super::OnFailure;
 use super::classify::Exchange;
-use super::classify::Verdict;
 use super::error::Error;
 use super::forward::Head;
 use super::observe::Gate;
-use super::observe::Observation;
 use super::observe::Observed;
 use super::observe::Reader;
+use super::protocol::Answer;
+use super::protocol::End;
+use super::protocol::Had;
+use super::protocol::Input;
+use super::protocol::Machine;
+use super::protocol::OnFailure;
+use super::protocol::Promise;
+use super::protocol::Step;
 use super::request::RequestBody;
 use super::response::ResponseBody;
 use super::upstream::Failed;
@@ -80,72 +89,242 @@ impl Inner {
         let before = self.look_before(exchange);
         let cap = self.config.limits.manifest_copy;
         let reader = Reader::new(exchange.reference.digest(), cap, self.copies.share());
-        let Some(body) = body else {
-            let before = self.let_go(before).await?;
-            let request = head.request(RequestBody::Empty);
-            let sending = self.upstream.send(session, Share::Own, request);
-            let sent = self.answer(exchange, sending).await?;
-            return self.conclude(exchange, head, Some(reader.finish()), before, sent).await;
-        };
-        let (observed, gate) = Observed::new(body, self.idle(), reader);
-        let request = head.request(RequestBody::Observed(Box::new(observed)));
-        let mut sending = pin!(self.upstream.send(session, Share::Own, request));
-        let Gate { seen, release } = gate;
-        let holding = async {
-            let Ok(seen) = seen.await else {
-                // The body is gone, and `sending` is about to say why.
-                return pending().await;
-            };
-            let before = self.let_go(before).await?;
-            // If the body is gone the exchange is too, and `sending` says so.
-            release.send(()).ok();
-            Ok((seen, before))
-        };
-        let mut holding = pin!(holding);
-        // Dropping `holding` drops the gate: the last frame never goes out. Dropping `sending` closes the
-        // connection. `biased`, so that an answer which follows at once on the last frame is not early.
-        let (seen, before) = tokio::select! {
-            biased;
-            held = &mut holding => held?,
-            early = &mut sending => {
-                return match early {
-                    Ok((response, _)) if response.status().is_success() => Err(Error::Premature),
-                    Ok((response, _closed)) => self.relay_early(response, head).await,
-                    Err(failed) => Err(failed.after_discarding().await),
-                };
+        let (body, mut gate, seen) = match body {
+            Some(body) => {
+                let (observed, Gate { seen, release }) = Observed::new(body, self.idle(), reader);
+                (RequestBody::Observed(Box::new(observed)), Some(release), Ok(seen))
             }
+            None => (RequestBody::Empty, None, Err(reader.finish())),
         };
-        let sent = self.answer(exchange, sending).await?;
-        self.conclude(exchange, head, Some(seen), before, sent).await
+        // Not polled before the last frame may go where the head is all there is.
+        let mut sending = pin!(self.upstream.send(session, Share::Own, head.request(body)));
+        // From here to the return the gate is kept: dropped, it breaks the request off, and an early answer
+        // with it. `biased`, so that an answer which follows at once on the last frame is not early.
+        let seen = match seen {
+            Err(nothing) => nothing,
+            Ok(seen) => tokio::select! {
+                biased;
+                Ok(seen) = seen => seen,
+                sent = &mut sending => return self.early(sent, head).await,
+            },
+        };
+        let intent = exchange.intent(Some(&seen));
+        drop(seen);
+        let mut preparing = pin!(self.prepare(&intent, before));
+        let mut before = Before::Unknown;
+        let mut early = None;
+        let mut answer = Err(Error::Incomplete);
+        let mut unkept = None;
+        let mut machine = Machine::new(self.config.rules());
+        let mut step = machine.on(Input::Held);
+        loop {
+            let input = match step {
+                Step::Intend(_) => tokio::select! {
+                    biased;
+                    (intended, was) = &mut preparing => {
+                        before = was;
+                        self.points.reach("intended");
+                        intended
+                    }
+                    sent = &mut sending, if gate.is_some() => {
+                        early = Some(sent);
+                        Input::Early
+                    }
+                },
+                Step::LetGo => {
+                    if let Some(release) = gate.take() {
+                        // If the body is gone the exchange is too, and `sending` says so.
+                        release.send(()).ok();
+                    }
+                    answer = self.answer(&mut sending).await;
+                    self.points.reach("answered");
+                    self.meaning(exchange, &answer)
+                }
+                Step::Append => {
+                    let headers = answer.as_ref().map(|(response, _)| response.headers().clone());
+                    let answered_at = OffsetDateTime::now_utc();
+                    let events =
+                        exchange.events(&intent, &headers.unwrap_or_default(), answered_at);
+                    let append = Append { intent: intent.id, events, before: before.clone() };
+                    match self.append(append.clone()).await {
+                        Ok(()) => {
+                            self.points.reach("recorded");
+                            Input::Recorded
+                        }
+                        Err(error) => {
+                            let sealed = matches!(error, outbox::Error::Closed);
+                            unkept = Some((append, error));
+                            if sealed { Input::Sealed } else { Input::NotRecorded }
+                        }
+                    }
+                }
+                Step::Keep(promise) => {
+                    if let Some((append, error)) = unkept.take()
+                        && !self.unrecorded.keep(append, promise, &error)
+                    {
+                        self.settler.settle(intent.id);
+                    }
+                    Input::Done
+                }
+                Step::Lose => {
+                    if let Some((append, error)) = unkept.take() {
+                        self.unrecorded.lose(&append, &error);
+                    }
+                    Input::Done
+                }
+                Step::Close(reason) => {
+                    self.close_intent(&intent, reason).await;
+                    Input::Done
+                }
+                Step::Settle(promise) => {
+                    self.unsettled(exchange, &answer);
+                    match promise {
+                        Promise::Intent => self.settler.settle(intent.id),
+                        Promise::Nothing | Promise::Perhaps => {
+                            self.settler.settle_kept(intent.clone());
+                        }
+                    }
+                    Input::Done
+                }
+                Step::End(End::Early) => {
+                    return match early {
+                        Some(sent) => self.early(sent, head).await,
+                        None => Err(Error::Incomplete),
+                    };
+                }
+                Step::End(End::Relay | End::NoAnswer) => {
+                    return answer.map(|(response, lease)| self.relay(response, lease, head));
+                }
+                Step::End(End::Refuse) => return Err(Error::Outbox),
+                Step::End(End::Stopping) => return Err(Error::Stopping),
+            };
+            step = machine.on(input);
+        }
+    }
+
+    /// What came while the last frame was held: nobody has the whole request.
+    async fn early(&self, sent: Sent, head: &Head) -> Result<Response<ResponseBody>, Error> {
+        match sent {
+            Ok((response, _)) if response.status().is_success() => Err(Error::Premature),
+            // The connection closes with the request that was never whole.
+            Ok((response, _closed)) => self.relay_early(response, head).await,
+            Err(failed) => Err(failed.after_discarding().await),
+        }
+    }
+
+    /// P2: the intent on the disk, and meanwhile what the tag names now.
+    async fn prepare(
+        &self,
+        intent: &Intent,
+        before: impl Future<Output = Before>,
+    ) -> (Input, Before) {
+        self.points.reach("held");
+        let limit = self.config.limits.look;
+        let before = async { timeout(limit, before).await.unwrap_or(Before::Unknown) };
+        tokio::join!(self.intend(intent), before)
+    }
+
+    async fn intend(&self, intent: &Intent) -> Input {
+        let Some(durability) = self.config.intent else {
+            self.metrics.unintended.inc();
+            return Input::Intended;
+        };
+        // One that has failed says so at once: a push that may pass does not wait for a broken disk.
+        let failed = matches!(self.outbox.state(), State::Failed(_));
+        if !failed && self.outbox.intend(intent.clone(), durability).await.is_ok() {
+            return Input::Intended;
+        }
+        if self.config.on_failure == OnFailure::Pass {
+            self.metrics.unintended.inc();
+        }
+        Input::NotIntended
     }
 
     /// P4: waits for the head of the answer, as long as a manifest may take. From here on the registry may
     /// have all of the request.
     async fn answer(
         &self,
-        exchange: &Exchange,
         sending: impl Future<Output = Sent>,
     ) -> Result<(Response<Incoming>, Lease), Error> {
-        let error = match timeout(self.config.limits.manifest_answer, sending).await {
-            Ok(Ok(sent)) => return Ok(sent),
-            Ok(Err(failed)) => failed.error,
-            Err(_) => Error::Deadline,
-        };
-        if error.may_have_applied() {
-            self.unsettled(exchange, &error.to_string());
+        match timeout(self.config.limits.manifest_answer, sending).await {
+            Ok(Ok(sent)) => Ok(sent),
+            Ok(Err(failed)) => Err(failed.error),
+            Err(_) => Err(Error::Deadline),
         }
-        Err(error)
     }
 
-    /// What must be known or done before the last frame may go: the look at the tag, and that the outbox
-    /// takes events where a push must not pass without one.
-    async fn let_go(&self, before: impl Future<Output = Before>) -> Result<Before, Error> {
-        if self.config.on_failure == OnFailure::Reject
-            && let State::Failed(_) = self.outbox.state()
-        {
-            return Err(Error::Outbox);
+    fn meaning(
+        &self,
+        exchange: &Exchange,
+        answer: &Result<(Response<Incoming>, Lease), Error>,
+    ) -> Input {
+        match answer {
+            Ok((response, _)) => {
+                let status = response.status();
+                let usual = match exchange.action {
+                    Action::Push => status == StatusCode::CREATED,
+                    _ => status == StatusCode::ACCEPTED,
+                };
+                if status.is_success() && !usual && !self.odd.swap(true, Ordering::Relaxed) {
+                    warn!(
+                        action = exchange.action.as_str(),
+                        status = status.as_u16(),
+                        "The registry's success has an unusual status, it counts all the same"
+                    );
+                }
+                Input::Answered(Answer::of(status))
+            }
+            Err(error) if error.may_have_applied() => Input::Unanswered(Had::Perhaps),
+            Err(_) => Input::Unanswered(Had::Nothing),
         }
-        Ok(timeout(self.config.limits.look, before).await.unwrap_or(Before::Unknown))
+    }
+
+    /// P5: the events on the disk, and their intent gone with the same transaction.
+    async fn append(&self, append: Append) -> Result<(), outbox::Error> {
+        let started = Instant::now();
+        if self.points.bends("relay-first") {
+            let bent = self.clone();
+            self.tasks.spawn(async move {
+                sleep(BENT).await;
+                let appended = bent.outbox.append(append).await.unwrap_or_default();
+                appended.iter().for_each(|appended| bent.tell(appended));
+            });
+            return Ok(());
+        }
+        // What waits in memory is older.
+        self.append_unrecorded().await;
+        let appended = self.outbox.append(append).await;
+        self.metrics.added.observe(started.elapsed().as_secs_f64());
+        appended?.iter().for_each(|appended| self.tell(appended));
+        Ok(())
+    }
+
+    async fn close_intent(&self, intent: &Intent, reason: Reason) {
+        self.metrics.closed(reason.as_str());
+        if let Err(error) = self.outbox.close_intent(intent.id, reason).await {
+            // It is settled at the next start, and found to be nothing then.
+            debug!(error = chain(&error), intent = %intent.id, "Could not close an intent");
+        }
+    }
+
+    /// Appends what waits in memory, as far as the outbox takes it.
+    pub(super) async fn append_unrecorded(&self) {
+        self.unrecorded.append_all(|appended| self.tell(appended)).await;
+    }
+
+    fn unsettled(&self, exchange: &Exchange, answer: &Result<(Response<Incoming>, Lease), Error>) {
+        self.metrics.unsettled.inc();
+        let answer = match answer {
+            Ok((response, _)) => response.status().to_string(),
+            Err(error) => error.to_string(),
+        };
+        warn!(
+            action = exchange.action.as_str(),
+            repository = %exchange.repository,
+            reference = %exchange.reference,
+            answer,
+            "Nobody knows yet whether the registry applied this; we look"
+        );
     }
 
     /// Starts to find out what the tag names now, while the client's bytes are still arriving. Nothing is
@@ -175,98 +354,9 @@ impl Inner {
             }
         }
     }
-
-    /// P5 and P6: what the answer means, made durable, and only then the answer itself.
-    async fn conclude(
-        &self,
-        exchange: &Exchange,
-        head: &Head,
-        seen: Option<Observation>,
-        before: Before,
-        (response, lease): (Response<Incoming>, Lease),
-    ) -> Result<Response<ResponseBody>, Error> {
-        match Verdict::of(response.status()) {
-            Verdict::Applied => {
-                self.record(exchange, seen.as_ref(), response.headers(), before).await?;
-            }
-            Verdict::NotApplied => {}
-            Verdict::Unknown => self.unsettled(exchange, response.status().as_str()),
-        }
-        Ok(self.relay(response, lease, head))
-    }
-
-    async fn record(
-        &self,
-        exchange: &Exchange,
-        seen: Option<&Observation>,
-        answer: &HeaderMap,
-        before: Before,
-    ) -> Result<(), Error> {
-        let started = Instant::now();
-        let events = exchange.events(seen, answer, OffsetDateTime::now_utc());
-        let append = Append { intent: exchange.intent, events, before };
-        // What waits in memory is older.
-        self.append_unrecorded().await;
-        match self.outbox.append(append.clone()).await {
-            Ok(appended) => appended.iter().for_each(|appended| self.recorded(appended)),
-            Err(error @ outbox::Error::Closed) => {
-                self.unrecorded.lose(&append, &error);
-                return Err(Error::Stopping);
-            }
-            Err(error) => self.unrecorded.keep(append, &error),
-        }
-        self.metrics.added.observe(started.elapsed().as_secs_f64());
-        Ok(())
-    }
-
-    /// Appends what waits in memory, as far as the outbox takes it.
-    pub(super) async fn append_unrecorded(&self) {
-        self.unrecorded.append_all(|appended| self.recorded(appended)).await;
-    }
-
-    /// One line per event: what happened, and who will be told.
-    fn recorded(&self, appended: &Appended) {
-        let event = &appended.event;
-        self.metrics.event(event.action);
-        if let Some(tag) = &event.tag {
-            self.known.add(&event.repository, tag);
-        }
-        if let Some(Integrity::Mismatch(told)) = &event.integrity {
-            self.metrics.mismatches.inc();
-            warn!(
-                event.id = %event.id,
-                repository = %event.repository,
-                digest = event.digest.as_ref().map(tracing::field::display),
-                registry_digest = %told,
-                "The registry names another digest than the bytes have"
-            );
-        }
-        info!(
-            event.id = %event.id,
-            action = event.action.as_str(),
-            repository = %event.repository,
-            tag = event.tag.as_ref().map(tracing::field::display),
-            digest = event.digest.as_ref().map(tracing::field::display),
-            change = event.change.map(crate::event::Change::as_str),
-            kind = event.kind.map(crate::registry::Kind::as_str),
-            sequence = event.sequence,
-            actor = event.actor.name.as_deref(),
-            owed_to = appended.owed_to.join(","),
-            "Event recorded"
-        );
-    }
-
-    fn unsettled(&self, exchange: &Exchange, answer: &str) {
-        self.metrics.unsettled.inc();
-        warn!(
-            action = exchange.action.as_str(),
-            repository = %exchange.repository,
-            reference = %exchange.reference,
-            answer,
-            "Nobody knows whether the registry applied this; there is no event for it"
-        );
-    }
 }
 
 /// How long a look may go on by itself; the push waits for it much less.
 const LOOK: Duration = Duration::from_secs(5);
+/// How late the event comes where a test wants it to come too late.
+const BENT: Duration = Duration::from_millis(200);

@@ -49,6 +49,13 @@ impl KnownTags {
         tags.young.insert(hash);
     }
 
+    pub(super) fn remove(&self, repository: &RepositoryName, tag: &Tag) {
+        let hash = self.hash(repository, tag);
+        let mut tags = self.lock();
+        tags.young.remove(&hash);
+        tags.old.remove(&hash);
+    }
+
     fn hash(&self, repository: &RepositoryName, tag: &Tag) -> u64 {
         self.0.key.hash_one((repository.as_str(), tag.as_str()))
     }
@@ -77,5 +84,7 @@ mod tests {
         known.add(&repository, &tag(2 * GENERATION));
         assert!(!known.contain(&repository, &tag(0)));
         assert!(known.contain(&repository, &tag(GENERATION)));
+        known.remove(&repository, &tag(GENERATION));
+        assert!(!known.contain(&repository, &tag(GENERATION)));
     }
 }

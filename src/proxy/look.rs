@@ -12,11 +12,13 @@ use http::header;
 use crate::outbox::Before;
 use crate::registry::Digest;
 use crate::registry::MediaType;
+use crate::registry::Reference;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
 use crate::secret::Secret;
 
 use super::request::RequestBody;
+use super::settle::rules::Found;
 use super::upstream::Session;
 use super::upstream::Share;
 use super::upstream::Upstream;
@@ -75,26 +77,36 @@ impl Look {
 
     /// What the tag names now. It has no deadline of its own.
     pub(super) async fn at_tag(&self, repository: &RepositoryName, tag: &Tag) -> Before {
-        let path = format!("/v2/{repository}/manifests/{tag}");
+        match self.at(repository, &Reference::Tag(tag.clone())).await {
+            Found::Digest(digest) => Before::Was(digest),
+            Found::Nothing => Before::Absent,
+            Found::Something | Found::Denied | Found::Unclear => Before::Unknown,
+        }
+    }
+
+    /// What the registry has under the reference. It has no deadline of its own.
+    pub(super) async fn at(&self, repository: &RepositoryName, reference: &Reference) -> Found {
+        let path = format!("/v2/{repository}/manifests/{reference}");
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = Method::HEAD;
         *request.headers_mut() = self.headers.clone();
         match path.parse() {
             Ok(uri) => *request.uri_mut() = uri,
-            Err(_) => return Before::Unknown,
+            Err(_) => return Found::Unclear,
         }
         let sent = self.upstream.send(&Session::default(), Share::Any, request).await;
         let Ok((response, lease)) = sent else {
-            return Before::Unknown;
+            return Found::Unclear;
         };
         let answer = match response.status() {
             StatusCode::OK => response
                 .headers()
                 .get(CONTENT_DIGEST)
                 .and_then(|digest| Digest::from_str(digest.to_str().ok()?).ok())
-                .map_or(Before::Unknown, Before::Was),
-            StatusCode::NOT_FOUND => Before::Absent,
-            _ => Before::Unknown,
+                .map_or(Found::Something, Found::Digest),
+            StatusCode::NOT_FOUND => Found::Nothing,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Found::Denied,
+            _ => Found::Unclear,
         };
         // The answer to a HEAD has no body, so the connection is free.
         lease.give_back();

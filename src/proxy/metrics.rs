@@ -22,6 +22,10 @@ pub struct Metrics {
     pub(super) headers_dropped: Counter,
     pub(super) mismatches: Counter,
     pub(super) unsettled: Counter,
+    pub(super) settling: Gauge,
+    settled: Family<Verdict, Counter>,
+    closed: Family<Reason, Counter>,
+    pub(super) unintended: Counter,
     pub(super) unkept: Counter,
     pub(super) waiting: Gauge,
     pub(super) added: Histogram,
@@ -44,6 +48,11 @@ struct Reason {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Verdict {
+    verdict: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Observed {
     action: &'static str,
 }
@@ -58,6 +67,10 @@ impl Default for Metrics {
             headers_dropped: Counter::default(),
             mismatches: Counter::default(),
             unsettled: Counter::default(),
+            settling: Gauge::default(),
+            settled: Family::default(),
+            closed: Family::default(),
+            unintended: Counter::default(),
             unkept: Counter::default(),
             waiting: Gauge::default(),
             added: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
@@ -93,8 +106,28 @@ impl Metrics {
         );
         part.register(
             "unsettled",
-            "Pushes and deletes of which nobody knows yet whether the registry applied them",
+            "Pushes and deletes whose answer did not say whether the registry applied them",
             self.unsettled.clone(),
+        );
+        part.register(
+            "settling",
+            "Pushes and deletes of which nobody knows yet whether the registry applied them",
+            self.settling.clone(),
+        );
+        part.register(
+            "settled",
+            "Pushes and deletes looked at afterwards, by verdict: confirmed, unconfirmed, not_applied",
+            self.settled.clone(),
+        );
+        part.register(
+            "closed",
+            "Pushes and deletes that make no event, by reason: refused, redirected, not sent",
+            self.closed.clone(),
+        );
+        part.register(
+            "unintended",
+            "Pushes and deletes that went to the registry without an intent on the disk",
+            self.unintended.clone(),
         );
         part.register(
             "events_unkept",
@@ -134,6 +167,14 @@ impl Metrics {
 
     pub(super) fn failed(&self, error: &Error) {
         self.failed.get_or_create(&Reason { reason: error.reason() }).inc();
+    }
+
+    pub(super) fn settled(&self, verdict: &'static str) {
+        self.settled.get_or_create(&Verdict { verdict }).inc();
+    }
+
+    pub(super) fn closed(&self, reason: &'static str) {
+        self.closed.get_or_create(&Reason { reason }).inc();
     }
 
     pub(super) fn event(&self, action: Action) {

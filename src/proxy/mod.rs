@@ -17,14 +17,18 @@ mod look;
 mod metrics;
 mod observe;
 mod paced;
+mod protocol;
+mod record;
 mod request;
 mod response;
+mod settle;
 mod unrecorded;
 mod upstream;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -54,7 +58,9 @@ use crate::event::IntentId;
 use crate::listener::Network;
 use crate::listener::Peer;
 use crate::listener::Serve;
+use crate::outbox::Durability;
 use crate::outbox::Outbox;
+use crate::points::Points;
 use crate::registry::Ambiguous;
 use crate::registry::Route;
 use crate::tasks::Tasks;
@@ -68,6 +74,9 @@ use self::forward::Head;
 use self::headers::Client;
 use self::known::KnownTags;
 use self::look::Look;
+use self::protocol::Rules;
+use self::settle::Settler;
+use self::settle::rules::Schedule;
 use self::unrecorded::Unrecorded;
 use self::upstream::Session;
 use self::upstream::Upstream;
@@ -77,6 +86,7 @@ pub use self::error::Refused;
 pub use self::look::Account;
 pub use self::look::USER_AGENT;
 pub use self::metrics::Metrics;
+pub use self::protocol::OnFailure;
 pub use self::response::ResponseBody;
 
 /// What the proxy needs to know.
@@ -90,19 +100,25 @@ pub struct Config {
     pub upstream_authority: Option<String>,
     /// The account for our own looks; without one they are anonymous.
     pub look: Option<Account>,
+    /// How an intent is written before a push becomes complete; not at all, if nothing is said.
+    pub intent: Option<Durability>,
     /// What to do with a push whose event cannot be kept.
     pub on_failure: OnFailure,
+    /// When to look at pushes of unknown end.
+    pub settling: Settling,
     /// How long, and how much.
     pub limits: Limits,
+    /// Where a test ends us.
+    pub points: Points,
 }
 
-/// What to do with a push whose event cannot be kept (delivery-guarantees 3.6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
-    /// Let it pass, and say so.
-    Pass,
-    /// Refuse it with 503 before the registry has it.
-    Reject,
+/// When to look at pushes of unknown end (delivery-guarantees 3.5).
+#[derive(Debug, Clone, Copy)]
+pub struct Settling {
+    /// From the end of the exchange, or from the start, to the first look.
+    pub first_look: Duration,
+    /// When nobody will ever know, and the event says so.
+    pub give_up: Duration,
 }
 
 /// The bounds of an exchange (delivery-guarantees 8.4).
@@ -151,6 +167,10 @@ struct Inner {
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
+    settler: Arc<Settler>,
+    /// Whether an unusual success was said to be one.
+    odd: Arc<AtomicBool>,
+    points: Points,
     tasks: Tasks,
     metrics: Metrics,
 }
@@ -178,9 +198,32 @@ impl Proxy {
             Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
+        let schedule = Schedule {
+            first: config.settling.first_look,
+            working: config.limits.manifest_answer,
+            give_up: config.settling.give_up,
+            account: config.look.is_some(),
+        };
+        let points = config.points.clone();
+        let settler =
+            Settler::new(schedule, look.clone(), outbox.clone(), metrics.clone(), points.clone());
+        let settler = Arc::new(settler);
+        let odd = Arc::new(AtomicBool::new(false));
         let known = KnownTags::default();
-        let inner =
-            Inner { config, upstream, look, known, copies, outbox, unrecorded, tasks, metrics };
+        let inner = Inner {
+            config,
+            upstream,
+            look,
+            known,
+            copies,
+            outbox,
+            unrecorded,
+            settler,
+            odd,
+            points,
+            tasks,
+            metrics,
+        };
         Self { inner: Arc::new(inner), trusted: Arc::default() }
     }
 
@@ -207,15 +250,33 @@ impl Proxy {
         }
     }
 
-    /// How many events only memory holds.
+    /// Finds out what became of pushes whose answer nobody saw, for as long as we run.
+    pub async fn keep_settling(self, stop: CancellationToken) {
+        let tell = |appended: &_| self.inner.tell(appended);
+        self.inner.settler.run(stop, tell).await;
+    }
+
+    /// How many events wait in memory.
     #[must_use]
     pub fn unrecorded(&self) -> usize {
         self.inner.unrecorded.len()
     }
 
+    /// How many of them are gone with us: the others have an intent on the disk.
+    #[must_use]
+    pub fn unkept(&self) -> usize {
+        self.inner.unrecorded.unkept()
+    }
+
     /// The last try to append what only memory holds.
     pub async fn close(&self) {
         self.inner.append_unrecorded().await;
+    }
+}
+
+impl Config {
+    fn rules(&self) -> Rules {
+        Rules { intent: self.intent, on_failure: self.on_failure }
     }
 }
 

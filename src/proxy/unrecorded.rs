@@ -9,6 +9,7 @@ use std::sync::PoisonError;
 
 use tracing::error;
 use tracing::info;
+use tracing::warn;
 
 use crate::event::schema::Envelope;
 use crate::outbox::Append;
@@ -18,11 +19,12 @@ use crate::outbox::Outbox;
 use crate::telemetry::chain;
 
 use super::metrics::Metrics;
+use super::protocol::Promise;
 
 /// Appends that wait for the outbox.
 #[derive(Debug, Clone)]
 pub(super) struct Unrecorded {
-    waiting: Arc<Mutex<VecDeque<Append>>>,
+    waiting: Arc<Mutex<VecDeque<(Append, Promise)>>>,
     /// Held by the one who appends what waits.
     turn: Arc<tokio::sync::Mutex<()>>,
     outbox: Outbox,
@@ -37,19 +39,32 @@ impl Unrecorded {
         Self { waiting: Arc::default(), turn: Arc::default(), outbox, metrics }
     }
 
-    /// Keeps what could not be appended. The whole event goes to the log: if we die now, it is the only
-    /// trace of a push that a client was told about.
-    pub(super) fn keep(&self, append: Append, why: &Error) {
-        write_down(&append, why, "The outbox did not take an event; it is kept in memory");
+    /// Keeps what could not be appended, and says whether it could be kept or is lost; if neither, its
+    /// intent on the disk is all there is.
+    ///
+    /// Where there is no intent the whole event goes to the log: if we die now, it is the only trace of a
+    /// push that a client was told about.
+    pub(super) fn keep(&self, append: Append, promise: Promise, why: &Error) -> bool {
+        let promised = promise == Promise::Intent;
+        if promised {
+            let error = chain(why);
+            warn!(error, intent = %append.intent, "The outbox did not take an event; its intent is kept");
+        } else {
+            write_down(&append, why, "The outbox did not take an event; it is kept in memory");
+        }
         let mut waiting = self.lock();
         if waiting.len() < MOST {
-            waiting.push_back(append);
+            waiting.push_back((append, promise));
             self.metrics.waiting.set(events(&waiting) as i64);
-        } else {
-            drop(waiting);
-            self.metrics.unkept.inc_by(append.events.len() as u64);
-            error!(limit = MOST, "No more events can be kept in memory; this one is lost");
+            return true;
         }
+        drop(waiting);
+        if promised {
+            return false;
+        }
+        self.metrics.unkept.inc_by(append.events.len() as u64);
+        error!(limit = MOST, "No more events can be kept in memory; this one is lost");
+        true
     }
 
     /// Writes down what can neither be appended nor kept, because we are ending.
@@ -67,6 +82,13 @@ impl Unrecorded {
         events(&self.lock())
     }
 
+    /// How many of them have nothing on the disk.
+    pub(super) fn unkept(&self) -> usize {
+        let waiting = self.lock();
+        let unkept = waiting.iter().filter(|(_, promise)| *promise != Promise::Intent);
+        unkept.map(|(append, _)| append.events.len()).sum()
+    }
+
     /// Appends what waits, oldest first, until the outbox refuses again; `tell` hears of each event.
     pub(super) async fn append_all(&self, tell: impl Fn(&Appended)) {
         if self.lock().is_empty() {
@@ -75,7 +97,7 @@ impl Unrecorded {
         // Two at once would append the same and take away what neither has appended.
         let _turn = self.turn.lock().await;
         loop {
-            let Some(append) = self.lock().front().cloned() else {
+            let Some((append, _)) = self.lock().front().cloned() else {
                 return;
             };
             let Ok(appended) = self.outbox.append(append).await else {
@@ -91,14 +113,14 @@ impl Unrecorded {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Append>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<(Append, Promise)>> {
         // A list is a list even if somebody panicked while holding it.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn events(waiting: &VecDeque<Append>) -> usize {
-    waiting.iter().map(|append| append.events.len()).sum()
+fn events(waiting: &VecDeque<(Append, Promise)>) -> usize {
+    waiting.iter().map(|(append, _)| append.events.len()).sum()
 }
 
 fn write_down(append: &Append, why: &Error, what: &'static str) {
@@ -116,6 +138,7 @@ mod tests {
     use crate::event::schema::tests::sample;
     use crate::outbox;
     use crate::outbox::Before;
+    use crate::points::Points;
 
     use super::*;
 
@@ -125,6 +148,7 @@ mod tests {
         let config = outbox::Config {
             directory: directory.path().join("outbox"),
             subscriptions: Vec::new(),
+            points: Points::default(),
         };
         let outbox = Outbox::open(config, outbox::Metrics::default()).unwrap();
         let unrecorded = Unrecorded::new(outbox.clone(), Metrics::default());
@@ -134,7 +158,7 @@ mod tests {
             let event = Event { id: EventId::of(intent, None), sequence: None, ..sample() };
             kept.push(event.id);
             let append = Append { intent, events: vec![event], before: Before::Unknown };
-            unrecorded.keep(append, &Error::Closed);
+            unrecorded.keep(append, Promise::Nothing, &Error::Closed);
         }
         assert_eq!(unrecorded.len(), kept.len());
         let told = Mutex::new(Vec::new());

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::TcpStream;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -162,21 +164,44 @@ fn an_operator_who_never_finishes_does_not_hold_us_up() {
 /// Between the end of the outbox and our own there is a moment in which the registry may still answer.
 #[test]
 fn a_success_whose_event_comes_too_late_is_not_passed_on() {
+    let (_registry, _work, said) = too_late("outbox: { intent: off }\n");
+    assert!(!said.contains(" 201 "), "nobody keeps its event");
+}
+
+#[test]
+fn a_success_whose_intent_is_kept_is_passed_on_and_told_after_the_next_start() {
+    let settle = "settle: { first_look: 50ms }\n";
+    let (registry, work, said) = too_late(settle);
+    assert!(said.contains(" 201 "), "it is true, and its intent is on the disk");
+    let sidecar = Sidecar::before(&work, &registry.url(), settle);
+    let what = [("message", "Event recorded"), ("tag", "1.0"), ("evidence", "look")];
+    sidecar.wait_for_log("the event", &what);
+}
+
+/// What a client is told whose push the registry accepts after the outbox has ended. From then on the registry
+/// has it.
+fn too_late(more: &str) -> (Scripted, Workdir, String) {
     let (answer, answers) = std::sync::mpsc::channel::<()>();
-    let answers = Mutex::new(answers);
+    let (answers, pushed) = (Mutex::new(answers), AtomicBool::new(false));
     let registry = Scripted::start(move |mut conversation| {
         while let Some(head) = conversation.head() {
             if head.starts_with("HEAD ") {
-                conversation.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+                let found = if pushed.load(Ordering::SeqCst) {
+                    format!("200 OK\r\nDocker-Content-Digest: {}", sha256(b"{}"))
+                } else {
+                    "404 Not Found".to_owned()
+                };
+                conversation.say(format!("HTTP/1.1 {found}\r\nContent-Length: 0\r\n\r\n"));
                 continue;
             }
             conversation.body(2);
             answers.lock().unwrap().recv().ok();
+            pushed.store(true, Ordering::SeqCst);
             conversation.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
         }
     });
     let work = Workdir::new();
-    let mut sidecar = Sidecar::before(&work, &registry.url(), "");
+    let mut sidecar = Sidecar::before(&work, &registry.url(), more);
     // Whoever is asked last keeps us a little longer.
     let mut operator = TcpStream::connect(sidecar.address("admin")).unwrap();
     operator.write_all(b"GET /healthz HTTP/1.1\r\n").unwrap();
@@ -195,6 +220,7 @@ fn a_success_whose_event_comes_too_late_is_not_passed_on() {
     let lock = File::open(work.join("state/outbox/outbox.lock")).unwrap();
     until("the outbox to be closed", || lock.try_lock().ok());
     answer.send(()).unwrap();
-    assert!(!raw.says().contains(" 201 "), "nobody keeps its event");
+    let said = raw.says();
     assert_eq!(sidecar.wait().code(), Some(1), "{}", sidecar.printed());
+    (registry, work, said)
 }

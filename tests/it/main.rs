@@ -18,6 +18,7 @@ mod options;
 mod paths;
 mod push;
 mod recover;
+mod settle;
 mod tools;
 mod transparent;
 mod trust;

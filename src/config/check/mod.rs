@@ -17,6 +17,7 @@ use super::Limits;
 use super::Log;
 use super::Look;
 use super::Registry;
+use super::Settle;
 use super::Tls;
 use super::env::Environment;
 use super::env::Overrides;
@@ -36,6 +37,7 @@ use super::units::FilePath;
 use super::units::Period;
 use super::units::Size;
 use super::url::Upstream;
+use super::words::IntentMode;
 use super::words::Level;
 use super::words::OnFailure;
 
@@ -71,7 +73,8 @@ pub(super) fn check(
     let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
     let log = checker.log(file.log.map(|log| log.value).unwrap_or_default());
     let outbox = file.outbox.map(|outbox| outbox.value).unwrap_or_default();
-    let on_failure = outbox.on_failure.map_or(OnFailure::Pass, |word| word.value);
+    let (on_failure, intent) = checker.outbox(outbox);
+    let settle = checker.settle(file.settle.map(|settle| settle.value).unwrap_or_default());
     let (Some(registry), Some(state_directory)) = (registry, state_directory) else {
         return Err(checker.problems);
     };
@@ -81,6 +84,8 @@ pub(super) fn check(
         listeners,
         state_directory,
         on_failure,
+        intent,
+        settle,
         endpoints,
         limits,
         log,
@@ -315,6 +320,37 @@ impl Checker<'_> {
             self.wrong(&place, message, remedy);
         }
         limits
+    }
+
+    fn outbox(&mut self, written: file::Outbox) -> (OnFailure, IntentMode) {
+        let on_failure = written.on_failure.map_or(OnFailure::Pass, |word| word.value);
+        let intent = written.intent.as_ref().map_or(IntentMode::Sync, |word| word.value);
+        if let Some(Located { value: IntentMode::Off, place }) = written.intent
+            && on_failure == OnFailure::Reject
+        {
+            let message =
+                "nothing can be refused in time where nothing is kept before the registry has it";
+            self.wrong(&place, message, "write `sync`, or `on_failure: pass`");
+        }
+        (on_failure, intent)
+    }
+
+    fn settle(&mut self, written: file::Settle) -> Settle {
+        let default = Settle::default();
+        let period = |value: Option<Located<Period>>, default| value.map_or(default, |v| v.0);
+        let first_look = written.first_look.as_ref().map_or(default.first_look, |v| v.value.0);
+        let give_up = period(written.give_up, default.give_up);
+        if let Some(Located { place, .. }) = written.first_look
+            && first_look > give_up
+        {
+            let message = "it would be given up before the first look";
+            self.wrong(
+                &place,
+                message,
+                "write less than `settle.give_up`, which is 15m by default",
+            );
+        }
+        Settle { first_look, give_up }
     }
 
     fn log(&mut self, written: file::Log) -> Log {

@@ -43,6 +43,8 @@ fn the_sample_loads_and_says_the_defaults() {
     assert_eq!((said.timeout, said.concurrency), (left.timeout, left.concurrency));
     assert_eq!(said.when.actions, left.when.actions);
     assert_eq!(config.on_failure, default.on_failure);
+    assert_eq!(config.intent, default.intent);
+    assert_eq!(config.settle, default.settle);
     assert_eq!(config.log.level, default.log.level);
 }
 

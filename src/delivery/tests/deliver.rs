@@ -22,6 +22,7 @@ use crate::outbox::Append;
 use crate::outbox::Before;
 use crate::outbox::Outbox;
 use crate::outbox::Subscription;
+use crate::points::Points;
 
 use super::super::Delivery;
 use super::super::EndpointState;
@@ -43,6 +44,7 @@ fn open(directory: &TempDir) -> Outbox {
     let config = outbox::Config {
         directory: directory.path().join("state"),
         subscriptions: vec![Subscription { endpoint: "build".to_owned(), filter }],
+        points: Points::default(),
     };
     Outbox::open(config, outbox::Metrics::default()).unwrap()
 }

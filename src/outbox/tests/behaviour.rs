@@ -8,7 +8,10 @@ use crate::registry::Platform;
 
 use super::super::DeadReason;
 use super::super::DeliveryId;
+use super::super::Durability;
+use super::super::Intent;
 use super::super::Known;
+use super::super::Reason;
 use super::*;
 
 #[tokio::test]
@@ -305,4 +308,61 @@ async fn an_outcome_counts_once_and_the_last_twenty_attempts_are_kept() {
     let (longest, owed): (i64, i64) =
         row("SELECT max(length(CAST(detail AS BLOB))), (SELECT owed FROM endpoints) FROM attempts");
     assert_eq!((longest, owed), (4096, 1));
+}
+
+fn intent_of(append: &Append) -> Intent {
+    Intent { id: append.intent, event: append.events[0].clone(), tags: Vec::new() }
+}
+
+#[tokio::test]
+async fn an_intent_stays_until_its_events_or_its_end_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &[]);
+    let appends = [push("1", "a"), push("2", "b"), push("3", "c")];
+    let durabilities = [Durability::Synced, Durability::Written, Durability::Synced];
+    for (append, durability) in appends.iter().zip(durabilities) {
+        outbox.intend(intent_of(append), durability).await.unwrap();
+        // Said twice, it is there once.
+        outbox.intend(intent_of(append), durability).await.unwrap();
+    }
+    let [first, second, third] = appends;
+    assert_eq!(outbox.intent(first.intent).await.unwrap().unwrap().id, first.intent);
+    assert!(append(&outbox, first.clone()).await.new);
+    outbox.close_intent(second.intent, Reason::Refused).await.unwrap();
+    // Closed by whoever knows nothing of its events, they stay.
+    outbox.close_intent(first.intent, Reason::NotApplied).await.unwrap();
+    for gone in [first.intent, second.intent] {
+        assert_eq!(outbox.intent(gone).await.unwrap(), None);
+    }
+    outbox.close().await;
+    let outbox = open(directory.path(), &[]);
+    assert_eq!(outbox.leftovers(), [third.intent]);
+    assert!(!append(&outbox, first).await.new);
+    assert!(append(&outbox, third).await.new);
+    let rows = |table: &str| -> i64 {
+        let file = directory.path().join("outbox/outbox.db");
+        let sql = format!("SELECT count(*) FROM {table}");
+        rusqlite::Connection::open(file).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((rows("intents"), rows("closed"), rows("events")), (0, 1, 2));
+    outbox.close().await;
+}
+
+#[tokio::test]
+async fn a_push_since_is_known_by_its_tag() {
+    let directory = tempfile::tempdir().unwrap();
+    let outbox = open(directory.path(), &[]);
+    let appended = append(&outbox, push("1", "a")).await.event;
+    let asked = |tag: &str, since| {
+        let (outbox, event, tag) = (outbox.clone(), appended.clone(), tag.parse().unwrap());
+        async move {
+            outbox.pushed_since(&event.registry, &event.repository, &tag, since).await.unwrap()
+        }
+    };
+    assert!(asked("1", appended.time).await);
+    assert!(!asked("1", appended.time + Duration::SECOND).await);
+    assert!(!asked("2", appended.time).await);
+    append(&outbox, delete(Some("1"), None)).await;
+    assert!(!asked("1", appended.time).await);
+    outbox.close().await;
 }

@@ -14,6 +14,7 @@ use crate::event::EventId;
 use crate::event::Filter;
 use crate::event::IntentId;
 use crate::event::schema::tests::sample;
+use crate::points::Points;
 use crate::registry::Digest;
 use crate::registry::Kind;
 
@@ -88,6 +89,7 @@ fn config(directory: &Path, endpoints: &[&str]) -> Config {
     Config {
         directory: directory.join("outbox"),
         subscriptions: endpoints.iter().map(subscription).collect(),
+        points: Points::default(),
     }
 }
 

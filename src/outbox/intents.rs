@@ -1,0 +1,194 @@
+//! What upstream may have applied, not yet known: one row for each exchange from the moment its last
+//! frame may go until its event, or the fact that there is none, is written in its place.
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::event::Event;
+use crate::event::EventId;
+use crate::event::IntentId;
+use crate::event::schema::Envelope;
+use crate::event::schema::Unreadable;
+use crate::registry::Kind;
+use crate::registry::RepositoryName;
+use crate::registry::Tag;
+
+use super::deliveries::millis;
+
+/// A push or delete that is about to become complete for upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The exchange.
+    pub id: IntentId,
+    /// The event as it would be, with everything that is known before the registry's answer.
+    pub event: Event,
+    /// Tags that a push by digest asks for beside it. Whether the registry makes them, only it can say.
+    pub tags: Vec<Tag>,
+}
+
+/// How sure an intent must be written before the exchange goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Synced to the disk: it survives a loss of power.
+    Synced,
+    /// Given to the kernel: it survives our own end. The next sync covers it, within 200 ms.
+    Written,
+}
+
+/// Why an exchange makes no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The registry refused it.
+    Refused,
+    /// The registry sent the client elsewhere.
+    Redirected,
+    /// The registry never had all of the request.
+    NotSent,
+    /// We looked, and the registry did not apply it.
+    NotApplied,
+}
+
+/// The most intents of earlier runs that are settled in this one.
+const LEFTOVERS: i64 = 100_000;
+
+/// How an intent is written: `event` is the envelope that would be delivered.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    event: Envelope,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+}
+
+impl Intent {
+    /// The event this makes for a tag, or for none.
+    #[must_use]
+    pub fn event_for(&self, tag: Option<&Tag>) -> Event {
+        Event {
+            id: EventId::of(self.id, tag),
+            tag: tag.cloned(),
+            kind: Kind::of_tag(tag).or(self.event.kind),
+            ..self.event.clone()
+        }
+    }
+
+    fn document(&self) -> String {
+        let event = Envelope::of(&self.event);
+        let tags = self.tags.iter().map(ToString::to_string).collect();
+        // Text, numbers and lists of them: nothing in it can fail to serialize.
+        serde_json::to_string(&Document { event, tags }).unwrap_or_default()
+    }
+
+    pub(super) fn read(id: IntentId, document: &str) -> Result<Self, Unreadable> {
+        let Document { event, tags } =
+            serde_json::from_str(document).map_err(|source| Unreadable::Json { source })?;
+        let tags: Result<_, _> = tags.iter().map(|tag| tag.parse()).collect();
+        let tags = tags.map_err(|_| Unreadable::Field { field: "tags" })?;
+        Ok(Self { id, event: event.into_event()?, tags })
+    }
+}
+
+impl Reason {
+    /// The word for it, in the database and in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Redirected => "redirected",
+            Self::NotSent => "not sent",
+            Self::NotApplied => "not applied",
+        }
+    }
+}
+
+/// Writes an intent down; the same one twice is the same row.
+pub(super) fn open(connection: &Connection, intent: &Intent, now: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO intents (id, opened_at, document) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![intent.id.as_bytes(), now, intent.document()])?;
+    Ok(())
+}
+
+/// Takes an intent away because its events are in the same transaction.
+pub(super) fn fulfil(connection: &Connection, id: IntentId) -> rusqlite::Result<bool> {
+    let sql = "DELETE FROM intents WHERE id = ?1";
+    Ok(connection.prepare_cached(sql)?.execute([id.as_bytes()])? > 0)
+}
+
+/// Takes an intent away that makes no event, and says why. Of one that is not there nothing is said.
+pub(super) fn close(
+    connection: &Connection,
+    id: IntentId,
+    reason: Reason,
+    now: i64,
+) -> rusqlite::Result<()> {
+    if fulfil(connection, id)? {
+        connection
+            .prepare_cached(
+                "INSERT INTO closed (intent, closed_at, reason) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![id.as_bytes(), now, reason.as_str()])?;
+    }
+    Ok(())
+}
+
+/// Those that an earlier run left, oldest first.
+pub(super) fn leftovers(connection: &Connection) -> rusqlite::Result<Vec<IntentId>> {
+    connection
+        .prepare("SELECT id FROM intents ORDER BY id LIMIT ?1")?
+        .query_map([LEFTOVERS], |row| row.get::<_, [u8; 16]>(0).map(IntentId::from_bytes))?
+        .collect()
+}
+
+/// The document of one that is open.
+pub(super) fn document(connection: &Connection, id: IntentId) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT document FROM intents WHERE id = ?1")?
+        .query_row([id.as_bytes()], |row| row.get(0))
+        .optional()
+}
+
+/// Whether a push to the tag was recorded that is younger than this.
+pub(super) fn pushed_since(
+    connection: &Connection,
+    registry: &str,
+    repository: &RepositoryName,
+    tag: &Tag,
+    since: time::OffsetDateTime,
+) -> rusqlite::Result<bool> {
+    let found = connection
+        .prepare_cached(
+            "SELECT 1 FROM tags WHERE repository = ?1 AND tag = ?2 AND registry = ?3
+             AND digest IS NOT NULL AND at >= ?4",
+        )?
+        .query_row(params![repository.as_str(), tag.as_str(), registry, millis(since)], |_| Ok(()))
+        .optional()?;
+    Ok(found.is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::schema::tests::sample;
+
+    use super::*;
+
+    #[test]
+    fn an_intent_survives_its_document() {
+        let id = IntentId::now();
+        let tags = vec!["a".parse().unwrap(), "b".parse().unwrap()];
+        let event = Event { id: EventId::of(id, None), tag: None, ..sample() };
+        let intent = Intent { id, event, tags };
+        assert_eq!(Intent::read(id, &intent.document()).unwrap(), intent);
+        let tag = "sha256-0000000000000000000000000000000000000000000000000000000000000000.sig";
+        let signature = intent.event_for(Some(&tag.parse().unwrap()));
+        assert_eq!(signature.kind, Some(Kind::Signature));
+        assert_eq!(signature.id, EventId::of(id, signature.tag.as_ref()));
+        assert!(Intent::read(id, "{}").is_err());
+    }
+}
