@@ -12,6 +12,7 @@ mod exchange;
 mod forward;
 mod framing;
 mod headers;
+mod heard_out;
 mod known;
 mod look;
 mod metrics;

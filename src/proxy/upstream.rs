@@ -26,6 +26,7 @@ use crate::listener::Timed;
 use crate::tasks::Tasks;
 
 use super::error::Error;
+use super::heard_out::HeardOut;
 use super::request::RequestBody;
 
 /// The way to the registry. Idle connections are closed when the last clone of it is dropped.
@@ -151,7 +152,7 @@ impl Upstream {
         // No rule asks for it, but a client that can tell us from the registry will be written some day.
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(Timed::new(io, self.0.stall)))
+            .handshake(TokioIo::new(Timed::new(HeardOut::new(io), self.0.stall)))
             .await
             .map_err(|source| Error::Exchange { source })?;
         self.0.tasks.spawn(async move {
