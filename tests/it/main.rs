@@ -14,6 +14,7 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod lies;
 mod options;
 mod paths;
 mod push;
