@@ -6,7 +6,9 @@
 
 mod support;
 
+mod abuse;
 mod admin;
+mod artifactory;
 mod clients;
 mod connections;
 mod deliver;
@@ -15,6 +17,7 @@ mod drain;
 mod events;
 mod framing;
 mod lies;
+mod limits;
 mod options;
 mod paths;
 mod push;
