@@ -25,6 +25,8 @@ struct Found {
     /// The repository of every push that was applied, in the registry's words, and how its path was spelled.
     applied: Vec<(String, String)>,
     refused: usize,
+    /// Answered by 500: Distribution stores the manifest before it finds out that it knows no such digest.
+    doubtful: usize,
     elsewhere: usize,
 }
 
@@ -54,20 +56,30 @@ fn no_generated_path_pushes_unseen() {
     for (repository, path) in found.iter().flat_map(|found| &found.applied) {
         applied.entry(repository).or_default().push(path);
     }
+    // What was in doubt may have been found out by now.
+    let mut settled = 0;
     let mut direct = Pusher::new(registry.host().parse().unwrap());
     for (repository, paths) in &applied {
         let told = told.remove(*repository).unwrap_or_default();
-        assert_eq!(told.len(), paths.len(), "{repository}: {told:?} of {paths:?}, seed {SEED}");
+        let seen = told.len() >= paths.len();
+        assert!(seen, "{repository}: {told:?} of {paths:?}, seed {SEED}");
         same_references(&mut direct, repository, &told);
+        settled += told.len() - paths.len();
     }
-    assert!(told.is_empty(), "events of nothing: {told:?}");
+    let digest = sha256(INDEX.as_bytes());
+    for (repository, told) in told {
+        assert!(told.iter().all(|t| *t == digest), "events of nothing: {repository} {told:?}");
+        settled += told.len();
+    }
+    let doubtful: usize = found.iter().map(|found| found.doubtful).sum();
+    assert!(settled <= doubtful, "{settled} events more than pushes, {doubtful} in doubt");
     // The control: who matches the bytes as they are.
     let missed = |(repository, path): &&(String, String)| !is_raw_push(path, repository);
     let unseen_raw = found.iter().flat_map(|found| &found.applied).filter(missed).count();
     let sum = |count: fn(&Found) -> usize| found.iter().map(count).sum::<usize>();
     let (applied, refused) = (sum(|f| f.applied.len()), sum(|f| f.refused));
     eprintln!(
-        "{paths} paths in {elapsed:.1?}: {applied} applied, {refused} refused, {} answered otherwise; \
+        "{paths} paths in {elapsed:.1?}: {applied} applied, {refused} refused, {doubtful} in doubt, {} answered otherwise; \
          a raw match misses {unseen_raw}",
         sum(|f| f.elsewhere)
     );
@@ -105,9 +117,9 @@ fn push_all(number: usize, paths: usize, pusher: &mut Pusher) -> Found {
             (400, _) if answer.body.is_empty() || answer.body.contains("\"detail\":null") => {
                 found.refused += 1;
             }
+            (500, _) => found.doubtful += 1,
             (status, _) => {
-                // 500 is Distribution's answer to a digest of an algorithm that it does not know.
-                assert!(status <= 500 && status != 201, "{path:?}: {status} {}", answer.body);
+                assert!(status < 500 && status != 201, "{path:?}: {status} {}", answer.body);
                 found.elsewhere += 1;
             }
         }

@@ -22,7 +22,7 @@ enum Is {
 const SAME: Is = Is::Push("team/app", "a");
 
 /// `@` is the digest of what is pushed, in hexadecimal.
-const PATHS: [(&str, Is); 71] = [
+const PATHS: [(&str, Is); 74] = [
     ("/v2/team/app/manifests/a", SAME),
     ("/v2/team/app/%6danifests/a", SAME),
     ("/v2/team/app/%6Danifests/a", SAME),
@@ -80,6 +80,10 @@ const PATHS: [(&str, Is); 71] = [
     ("/v2/team/app/manifests/sha256:00", Is::Refused),
     ("/v2/team/app/manifests/SHA256:@", Is::Refused),
     ("/v2/team/app/manifests/a:b", Is::Nothing),
+    // The id of an upload is not ours to read, but who decodes it may find a push in it.
+    ("/v2/team/blobs/uploads/x%2fmanifests%2fa", Is::Push("team/blobs/uploads/x", "a")),
+    ("/v2/team/blobs/uploads/..%2f..%2fapp%2fmanifests%2fa", Is::Refused),
+    ("/v2/team/blobs/uploads/x%2f%2e%2e%2f%2e%2e%2f%2e%2e%2fapp%2fmanifests%2fa", Is::Refused),
     ("/v2/team/app/manifests/%zz", Is::Refused),
     ("/v2/team/app/manifests/a%", Is::Refused),
     ("/V2/team/app/manifests/a", Is::Nothing),
