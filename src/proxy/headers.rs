@@ -217,6 +217,7 @@ pub(super) fn to_client(
     asked: &HeaderValue,
     client: &Client,
 ) {
+    frame_once(headers);
     for name in connection_names(headers) {
         if !PROTECTED.contains(&name) {
             headers.remove(name);
@@ -235,6 +236,26 @@ pub(super) fn to_client(
     let usable = names.usable(location.as_bytes());
     if let Some(value) = usable.and_then(|l| HeaderValue::from_maybe_shared(Bytes::from(l)).ok()) {
         headers.insert(header::LOCATION, value);
+    }
+}
+
+/// The body is what the chunks were, whatever a length beside them says; equal lengths are one (RFC 9112
+/// §6.3). hyper has read the body by these rules, and leaves the lines as they were.
+fn frame_once(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+        return;
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return;
+    };
+    let element = length.as_bytes().split(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+    if lengths.next().is_none() && element.len() == length.len() {
+        return;
+    }
+    if let Ok(element) = HeaderValue::from_bytes(element) {
+        headers.insert(header::CONTENT_LENGTH, element);
     }
 }
 

@@ -13,6 +13,7 @@ mod forwarded;
 mod framing;
 mod gathered;
 mod headers;
+mod heard_out;
 mod known;
 mod location;
 mod look;
@@ -428,7 +429,12 @@ async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Re
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })
+    let path = parts.uri.path();
+    let sound = match *method {
+        Method::PUT => Ambiguous::check(path).and_then(|()| Ambiguous::check_push(path)),
+        _ => Ambiguous::check(path),
+    };
+    sound.map_err(|why| Refused::Path { why })
 }
 
 /// Whether a body ends without a byte: HTTP/2 may say so in a frame of its own, HTTP/1.1 in a chunk.

@@ -48,6 +48,7 @@ use crate::tasks::Tasks;
 
 use super::error::Error;
 use super::gathered::Gathered;
+use super::heard_out::HeardOut;
 use super::request::RequestBody;
 
 /// The way to the registry. Idle connections are closed when the last clone of it is dropped.
@@ -87,7 +88,7 @@ struct Link {
     driver: Option<Box<Driver>>,
 }
 
-type Driver = Connection<TokioIo<Timed<connect::Connection>>, RequestBody>;
+type Driver = Connection<TokioIo<Gathered<Timed<HeardOut<connect::Connection>>>>, RequestBody>;
 
 /// A connection in use; given back when the answer has been read to its end, else closed.
 #[derive(Debug)]
@@ -192,7 +193,7 @@ impl Upstream {
         // No rule asks for it, but a client that can tell us from the registry will be written some day.
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(Gathered::new(Timed::new(io, self.0.stall))))
+            .handshake(TokioIo::new(Gathered::new(Timed::new(HeardOut::new(io), self.0.stall))))
             .await
             .map_err(|source| Error::Exchange { source })?;
         let driver = match share {
