@@ -14,6 +14,7 @@ mod forwarded;
 mod framing;
 mod headers;
 mod known;
+mod linger;
 mod location;
 mod look;
 mod metrics;
@@ -37,6 +38,7 @@ use bytes::Bytes;
 use http::Method;
 use http::Request;
 use http::Response;
+use http::Version;
 use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
@@ -76,6 +78,7 @@ use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
 use self::known::KnownTags;
+use self::linger::Early;
 use self::look::Look;
 use self::protocol::Rules;
 use self::settle::Settler;
@@ -332,17 +335,24 @@ impl Inner {
                     "Request refused"
                 );
                 // Who waits for our word before it sends a body has its answer.
-                if let Some(body) = body.filter(|_| !parts.headers.contains_key(header::EXPECT)) {
-                    timeout(DISCARD, discard(body, DISCARDED)).await.ok();
+                let unread = match body {
+                    Some(body) if !parts.headers.contains_key(header::EXPECT) => {
+                        !timeout(DISCARD, discard(body, DISCARDED)).await.unwrap_or(false)
+                    }
+                    body => body.is_some(),
+                };
+                let mut response = answer::refused(&refused);
+                if unread {
+                    response.extensions_mut().insert(Early);
                 }
-                let response = answer::refused(&refused);
                 self.metrics.answered(&parts.method, response.status());
-                return response;
+                return ended_for(parts.version, response);
             }
         }
         let head =
             Head::of(&parts, client, &self.config.registry, &self.config.layout, &self.metrics);
         let metrics = self.metrics.clone();
+        let bodied = body.is_some();
         let answered = match self.exchange_of(&parts, &head) {
             Some(exchange) => self.observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
@@ -357,7 +367,11 @@ impl Inner {
             } else {
                 warn!(%error, cause, %method, path, status, "No answer from the registry");
             }
-            answer::failed(&error)
+            let mut response = answer::failed(&error);
+            if bodied && error.is_early() {
+                response.extensions_mut().insert(Early);
+            }
+            response
         });
         metrics.answered(&parts.method, response.status());
         debug!(
@@ -366,7 +380,7 @@ impl Inner {
             status = response.status().as_u16(),
             "Request answered"
         );
-        response
+        ended_for(parts.version, response)
     }
 
     /// The exchange a request is, if it may change what a tag names.
@@ -400,6 +414,13 @@ impl Inner {
             started_at: OffsetDateTime::now_utc(),
         })
     }
+}
+
+/// Over HTTP/2 an early answer ends a moment later than it is complete; over HTTP/1.1 the end of the
+/// connection is what waits.
+fn ended_for(version: Version, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let early = response.extensions_mut().remove::<Early>().is_some();
+    if early && version == Version::HTTP_2 { response.map(ResponseBody::early) } else { response }
 }
 
 /// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none

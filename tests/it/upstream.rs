@@ -110,10 +110,8 @@ fn a_refusal_before_the_manifest_is_whole_arrives() {
         assert!(head.starts_with("http/1.1 401 "), "{head}");
         assert!(head.contains("www-authenticate: basic realm=\"x\""), "{head}");
     }
-    // Over HTTP/2 the rest is declined by RST_STREAM(NO_ERROR), RFC 9113 §8.1, which some releases of curl
-    // take for a failure.
-    let curl = Curl::through(&work, &sidecar).with(&["--http1.1", "--header", "Expect:"]);
-    for _ in 0..5 {
+    for protocol in ["--http1.1", "--http2"].repeat(4) {
+        let curl = Curl::through(&work, &sidecar).with(&[protocol, "--header", "Expect:"]);
         let refused = curl.put("team/app", "1.0", IMAGE, &vec![b'x'; 3 << 20]);
         assert_eq!((refused.status, &refused.body[..]), (401, &b"{}"[..]), "{refused:?}");
         let file = work.write("blob", vec![b'x'; 8 << 20]);
