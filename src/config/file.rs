@@ -311,8 +311,11 @@ pub(super) struct Limits {
     /// How long a handshake may take; then the connection is closed.
     #[schemars(extend("default" = "10s"))]
     pub(super) handshake: Option<Located<Period>>,
-    /// How long a connection may wait for its next request; then it is closed. One that speaks HTTP/2 is
-    /// asked by a ping instead, and kept while it answers.
+    /// How long the head of a request may take from its first byte on; then the client gets 408 and the
+    /// connection is closed.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) request_head: Option<Located<Period>>,
+    /// How long a connection may wait for its next request; then it is closed.
     #[schemars(extend("default" = "75s"))]
     pub(super) idle: Option<Located<Period>>,
     /// How long a body may rest, either way; then the request is given up.
@@ -342,6 +345,7 @@ mapping!(Limits {
     connections,
     handshakes,
     handshake,
+    request_head,
     idle,
     body_idle,
     upstream_connect,

@@ -220,6 +220,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// For a handshake.
     pub handshake: Duration,
+    /// For the head of a request, from its first byte on.
+    pub request_head: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,
     /// Without progress in a body, either way.
@@ -268,6 +270,7 @@ impl Default for Limits {
             connections: 10_000,
             handshakes: 1000,
             handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body_idle: Duration::from_secs(60),
             upstream_connect: Duration::from_secs(5),

@@ -23,6 +23,12 @@ pub enum Refused {
         /// What is ambiguous about it.
         why: Ambiguous,
     },
+    /// Longer than any limit of 8.4 allows.
+    #[error("the target of the request is longer than 8 KiB")]
+    LongTarget,
+    /// More than any limit of 8.4 allows.
+    #[error("the head of the request has more than 100 fields")]
+    Fields,
     /// Rule H2.
     #[error("the only Transfer-Encoding understood is chunked, named once")]
     TransferEncoding,
@@ -105,6 +111,8 @@ impl Refused {
         match self {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::LongTarget => StatusCode::URI_TOO_LONG,
+            Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -125,6 +133,8 @@ impl Refused {
             Self::Method { .. } => "method",
             Self::Target => "target",
             Self::Path { .. } => "path",
+            Self::LongTarget => "target-length",
+            Self::Fields => "fields",
             Self::TransferEncoding => "transfer-encoding",
             Self::ContentLength => "content-length",
             Self::Host => "host",

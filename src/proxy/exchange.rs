@@ -23,6 +23,7 @@ use tracing::debug;
 use tracing::warn;
 
 use crate::event::Action;
+use crate::listener;
 use crate::outbox;
 use crate::outbox::Append;
 use crate::outbox::Before;
@@ -66,7 +67,7 @@ impl Inner {
         self: Arc<Self>,
         exchange: Exchange,
         head: Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let (answer, answered) = oneshot::channel();
@@ -83,7 +84,7 @@ impl Inner {
         &self,
         exchange: &Exchange,
         head: &Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let before = self.look_before(exchange);

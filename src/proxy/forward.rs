@@ -19,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::body::collect_capped;
 use crate::body::discard;
+use crate::listener;
 use crate::registry::Layout;
 
 use super::Inner;
@@ -104,7 +105,7 @@ impl Inner {
     pub(super) async fn forward(
         &self,
         head: &Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let deadline = self.config.limits.answer;

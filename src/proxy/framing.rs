@@ -27,6 +27,11 @@ const METHODS: [Method; 7] = [
     Method::OPTIONS,
 ];
 
+/// The most of a target, in bytes (delivery-guarantees 8.4).
+const MAX_TARGET: usize = 8 << 10;
+/// The most fields of a head; HTTP/1.1 ends there anyway.
+const MAX_FIELDS: usize = 100;
+
 /// Refuses what two readers could understand differently.
 pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
     if !METHODS.contains(&parts.method) {
@@ -34,6 +39,13 @@ pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
     }
     if !is_target(&parts.method, &parts.uri) {
         return Err(Refused::Target);
+    }
+    // Path and query, as they go to the registry.
+    if parts.uri.path_and_query().is_some_and(|target| target.as_str().len() > MAX_TARGET) {
+        return Err(Refused::LongTarget);
+    }
+    if parts.headers.len() > MAX_FIELDS {
+        return Err(Refused::Fields);
     }
     check_host(parts)?;
     check_connection(&parts.headers)?;

@@ -43,7 +43,6 @@ use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use hyper::body::Incoming;
 use hyper::service::Service;
 use time::OffsetDateTime;
 use tokio::time::sleep;
@@ -59,8 +58,10 @@ use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
 use crate::event::IntentId;
+use crate::listener::Incoming;
 use crate::listener::Network;
 use crate::listener::Peer;
+use crate::listener::Refusal;
 use crate::listener::Serve;
 use crate::outbox::Durability;
 use crate::outbox::Outbox;
@@ -299,6 +300,10 @@ impl Serve for Proxy {
     fn connection(&self, peer: Peer) -> Connection {
         let session = Session::default();
         Connection { inner: self.inner.clone(), trusted: self.trusted.clone(), peer, session }
+    }
+
+    fn refusal(&self) -> Refusal {
+        answer::unreadable
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod support;
 
+mod abuse;
 mod admin;
 mod artifactory;
 mod clients;
@@ -15,6 +16,7 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod limits;
 mod options;
 mod push;
 mod recover;

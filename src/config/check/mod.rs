@@ -338,6 +338,7 @@ impl Checker<'_> {
             connections: count(written.connections, default.connections),
             handshakes: count(written.handshakes, default.handshakes),
             handshake: period(written.handshake, default.handshake),
+            request_head: period(written.request_head, default.request_head),
             idle: period(written.idle, default.idle),
             body_idle: period(written.body_idle, default.body_idle),
             upstream_connect: period(written.upstream_connect, default.upstream_connect),

@@ -3,6 +3,7 @@
 mod client;
 mod containers;
 mod curl;
+pub(crate) mod http2;
 mod image;
 mod length;
 mod oracle;
@@ -28,6 +29,7 @@ pub(crate) use self::containers::Podman;
 pub(crate) use self::containers::Skopeo;
 pub(crate) use self::curl::Curl;
 pub(crate) use self::curl::Reply;
+pub(crate) use self::http2::Http2;
 pub(crate) use self::image::Image;
 pub(crate) use self::image::Index;
 pub(crate) use self::image::sha256;

@@ -86,6 +86,56 @@ impl Raw {
         self.0.flush().unwrap();
     }
 
+    /// Waits so long for what is read.
+    pub(crate) fn waiting(self, patience: Duration) -> Self {
+        self.0.sock.set_read_timeout(Some(patience)).unwrap();
+        self
+    }
+
+    /// The same, and whether the other side still took it.
+    pub(crate) fn sends(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).and_then(|()| self.0.flush()).is_ok()
+    }
+
+    /// So many bytes, or nothing if the other side closes before.
+    pub(crate) fn read(&mut self, length: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut rest = bytes.as_mut_slice();
+        while !rest.is_empty() {
+            let read = self.hear(rest)?;
+            rest = &mut rest[read..];
+        }
+        Some(bytes)
+    }
+
+    /// Whether so many bytes have come by now.
+    pub(crate) fn has_come(&mut self, bytes: usize) -> bool {
+        self.0.sock.set_nonblocking(true).unwrap();
+        while self.0.conn.read_tls(&mut self.0.sock).is_ok_and(|read| read > 0) {
+            if self.0.conn.process_new_packets().is_err() {
+                break;
+            }
+        }
+        self.0.sock.set_nonblocking(false).unwrap();
+        let state = self.0.conn.process_new_packets();
+        state.is_ok_and(|state| state.plaintext_bytes_to_read() >= bytes)
+    }
+
+    /// Reads what has come, also where nothing can be sent any more; nothing once the other side has closed.
+    fn hear(&mut self, bytes: &mut [u8]) -> Option<usize> {
+        loop {
+            match self.0.conn.reader().read(bytes) {
+                Ok(read) => return (read > 0).then_some(read),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return None,
+            }
+            if self.0.conn.read_tls(&mut self.0.sock).ok()? == 0 {
+                return None;
+            }
+            self.0.conn.process_new_packets().ok()?;
+        }
+    }
+
     /// Sends as much of it as the other side still takes.
     pub(crate) fn offer(&mut self, bytes: &[u8]) {
         self.0.write_all(bytes).and_then(|()| self.0.flush()).ok();
