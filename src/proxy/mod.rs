@@ -5,6 +5,7 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
+mod attentive;
 mod budget;
 mod classify;
 mod error;

@@ -25,6 +25,7 @@ use crate::connect::Connector;
 use crate::listener::Timed;
 use crate::tasks::Tasks;
 
+use super::attentive::Attentive;
 use super::error::Error;
 use super::request::RequestBody;
 
@@ -151,7 +152,7 @@ impl Upstream {
         // No rule asks for it, but a client that can tell us from the registry will be written some day.
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(Timed::new(io, self.0.stall)))
+            .handshake(TokioIo::new(Timed::new(Attentive::new(io), self.0.stall)))
             .await
             .map_err(|source| Error::Exchange { source })?;
         self.0.tasks.spawn(async move {
