@@ -18,13 +18,15 @@ use http::Response;
 use http::StatusCode;
 use http::header;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::service::Service;
 use prometheus_client::registry::Registry;
 
 use crate::body::BoxError;
+use crate::listener::Incoming;
 use crate::listener::Peer;
+use crate::listener::Refusal;
 use crate::listener::Serve;
+use crate::listener::Words;
 
 pub use self::health::Detail;
 pub use self::health::Readiness;
@@ -39,6 +41,8 @@ pub struct Admin {
     readiness: Ask,
     metrics: Arc<Registry>,
 }
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// Our own answers are small and whole.
 pub type Body = Full<Bytes>;
@@ -83,6 +87,10 @@ impl Serve for Admin {
     fn connection(&self, _peer: Peer) -> Self {
         self.clone()
     }
+
+    fn refusal(&self) -> Refusal {
+        refused
+    }
 }
 
 impl Service<Request<Incoming>> for Admin {
@@ -96,8 +104,13 @@ impl Service<Request<Incoming>> for Admin {
     }
 }
 
+fn refused(status: StatusCode) -> Words {
+    let body = format!("{}\n", status.canonical_reason().unwrap_or("Refused")).into();
+    Words { media: TEXT, body }
+}
+
 fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    typed(status, "text/plain; charset=utf-8", body)
+    typed(status, TEXT, body)
 }
 
 fn typed(status: StatusCode, media: &'static str, body: impl Into<Bytes>) -> Response<Body> {

@@ -45,6 +45,7 @@ pub(super) fn bind<'a>(
             tls: tls.map_err(|source| Error::Identity { source })?,
             limits: listener::Limits {
                 handshake: limits.handshake,
+                request_head: limits.request_head,
                 idle: limits.idle,
                 stall: limits.body_idle,
             },

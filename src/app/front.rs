@@ -1,17 +1,20 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use http::Request;
 use http::Response;
 use http_body_util::Either;
-use hyper::body::Incoming;
 use hyper::service::Service;
 
 use crate::admin;
 use crate::admin::Admin;
 use crate::body::BoxError;
+use crate::listener::Incoming;
 use crate::listener::Peer;
+use crate::listener::Refusal;
 use crate::listener::Serve;
+use crate::listener::Words;
 use crate::proxy;
 use crate::proxy::Proxy;
 
@@ -40,6 +43,15 @@ impl Serve for Front {
     fn connection(&self, peer: Peer) -> Connection {
         let registry = self.registry.as_ref().map(|proxy| proxy.connection(peer));
         Connection { registry, admin: self.admin.clone() }
+    }
+
+    fn refusal(&self) -> Refusal {
+        match (&self.registry, &self.admin) {
+            (Some(registry), _) => registry.refusal(),
+            (None, Some(admin)) => admin.refusal(),
+            // The configuration refuses a listener that serves nothing.
+            (None, None) => |_| Words { media: "text/plain", body: Bytes::new() },
+        }
     }
 }
 

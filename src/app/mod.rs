@@ -300,6 +300,7 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
     proxy::Config {
         registry,
         connector: parts.upstream.clone(),
+        layout: config.registry.layout.clone(),
         upstream_authority: match &config.registry.upstream.value {
             Upstream::Http { host, port } | Upstream::Https { host, port } => {
                 Some(authority(host, *port))

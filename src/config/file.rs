@@ -9,6 +9,7 @@ use crate::event::Action;
 use crate::event::Change;
 use crate::listener::Network;
 use crate::registry::Kind;
+use crate::registry::RepositoryKey;
 
 use super::address::Address;
 use super::error::Located;
@@ -29,7 +30,9 @@ use super::url::Url;
 use super::words::DialectName;
 use super::words::Format;
 use super::words::IntentMode;
+use super::words::LayoutName;
 use super::words::Level;
+use super::words::MethodName;
 use super::words::OnFailure;
 use super::words::PresetName;
 use super::words::SchemeName;
@@ -79,9 +82,29 @@ pub(super) struct Registry {
     pub(super) upstream_tls: Option<Located<Tls>>,
     /// An account for our own read-only looks at tags. Left out: they are anonymous.
     pub(super) look: Option<Located<Look>>,
+    /// How its paths name repositories: `plain` is `/v2/<name>/…`.
+    #[schemars(extend("default" = "plain"))]
+    pub(super) layout: Option<Located<LayoutName>>,
+    /// For the layout `artifactory` only.
+    pub(super) artifactory: Option<Located<Artifactory>>,
 }
 
-mapping!(Registry { name, upstream, upstream_tls, look } later { "layout", "artifactory" });
+mapping!(Registry { name, upstream, upstream_tls, look, layout, artifactory });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Artifactory {
+    /// What says which of Artifactory's repositories a client means: the first component of the name, the
+    /// host's name, or the port. The path of its API, `/artifactory/api/docker/<key>/v2/`, is understood
+    /// with each.
+    #[schemars(extend("default" = "repository-path"))]
+    pub(super) method: Option<Located<MethodName>>,
+    /// The key of the repository that this host or port is for; its requests go to the path of the API.
+    /// With `repository-path` each name has its own.
+    pub(super) repository_key: Option<Located<RepositoryKey>>,
+}
+
+mapping!(Artifactory { method, repository_key });
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -288,8 +311,11 @@ pub(super) struct Limits {
     /// How long a handshake may take; then the connection is closed.
     #[schemars(extend("default" = "10s"))]
     pub(super) handshake: Option<Located<Period>>,
-    /// How long a connection may wait for its next request; then it is closed. One that speaks HTTP/2 is
-    /// asked by a ping instead, and kept while it answers.
+    /// How long the head of a request may take from its first byte on; then the client gets 408 and the
+    /// connection is closed.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) request_head: Option<Located<Period>>,
+    /// How long a connection may wait for its next request; then it is closed.
     #[schemars(extend("default" = "75s"))]
     pub(super) idle: Option<Located<Period>>,
     /// How long a body may rest, either way; then the request is given up.
@@ -319,6 +345,7 @@ mapping!(Limits {
     connections,
     handshakes,
     handshake,
+    request_head,
     idle,
     body_idle,
     upstream_connect,

@@ -38,6 +38,7 @@ use http::HeaderValue;
 
 use crate::event::Filter;
 use crate::listener::Network;
+use crate::registry::Layout;
 use crate::secret::Secret;
 
 use self::check::Origin;
@@ -64,7 +65,9 @@ pub use self::url::Url;
 pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::IntentMode;
+pub use self::words::LayoutName;
 pub use self::words::Level;
+pub use self::words::MethodName;
 pub use self::words::OnFailure;
 pub use self::words::PresetName;
 pub use self::words::SchemeName;
@@ -109,6 +112,8 @@ pub struct Registry {
     pub tls: Tls,
     /// The account of our own looks.
     pub look: Option<Look>,
+    /// How its paths name repositories.
+    pub layout: Layout,
 }
 
 /// Trust and identity towards a server.
@@ -215,6 +220,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// For a handshake.
     pub handshake: Duration,
+    /// For the head of a request, from its first byte on.
+    pub request_head: Duration,
     /// Between two requests of a connection.
     pub idle: Duration,
     /// Without progress in a body, either way.
@@ -263,6 +270,7 @@ impl Default for Limits {
             connections: 10_000,
             handshakes: 1000,
             handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             body_idle: Duration::from_secs(60),
             upstream_connect: Duration::from_secs(5),

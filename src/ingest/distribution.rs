@@ -212,6 +212,7 @@ mod tests {
             previous_digest: None,
             registry: "reg.example.test:5000".to_owned(),
             repository: "team/app".parse().unwrap(),
+            artifactory: None,
             tag: Some("1.4.2".parse().unwrap()),
             digest: digest("manifest"),
             kind: Some(ManifestKind::Image),

@@ -182,7 +182,9 @@ async fn one<Io, S>(
 {
     let Some(tls) = tls else {
         let service = serve.connection(Peer { address, transport: Transport::Plain });
-        return connection::serve::<_, S>(io, Protocol::Http1, service, limits, context).await;
+        let refusal = serve.refusal();
+        return connection::serve::<_, S>(io, Protocol::Http1, service, refusal, limits, context)
+            .await;
     };
     let accepted = tokio::select! {
         accepted = handshake::accept(io, tls, limits.handshake, context) => accepted,
@@ -196,7 +198,8 @@ async fn one<Io, S>(
         _ => Protocol::Http1,
     };
     let service = serve.connection(Peer { address, transport: Transport::Tls });
-    connection::serve::<_, S>(Filled::new(io), protocol, service, limits, context).await;
+    let (io, refusal) = (Filled::new(io), serve.refusal());
+    connection::serve::<_, S>(io, protocol, service, refusal, limits, context).await;
 }
 
 fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address)> {

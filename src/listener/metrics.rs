@@ -10,6 +10,7 @@ pub struct Metrics {
     pub(super) open: Gauge,
     pub(super) accepted: Counter,
     pub(super) refused: Family<Reason, Counter>,
+    pub(super) closed: Family<Reason, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,6 +29,15 @@ impl Metrics {
             "Connections closed before their first request, by reason",
             self.refused.clone(),
         );
+        part.register(
+            "connections_closed",
+            "Connections closed because of what their client did or did not do, by reason",
+            self.closed.clone(),
+        );
+    }
+
+    pub(super) fn closed(&self, reason: &'static str) {
+        self.closed.get_or_create(&Reason { reason }).inc();
     }
 
     pub(super) fn refused(&self, reason: &'static str) {

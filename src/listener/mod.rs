@@ -9,10 +9,18 @@ mod coalesce;
 mod connection;
 mod error;
 mod fill;
+mod frames;
+mod guarded;
 mod handshake;
+mod heads;
+mod http1;
+mod http2;
+mod incoming;
 mod metrics;
 mod network;
+mod patience;
 mod pool;
+mod stream;
 mod timed;
 mod workers;
 
@@ -24,9 +32,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::StatusCode;
 use hyper::Request;
 use hyper::Response;
-use hyper::body::Incoming;
 use hyper::service::Service;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -36,8 +44,10 @@ use crate::tasks::Tasks;
 
 pub use self::accept::Listener;
 pub use self::error::Error;
+pub use self::incoming::Incoming;
 pub use self::metrics::Metrics;
 pub use self::network::Network;
+pub use self::patience::Patience;
 pub use self::timed::Timed;
 pub use self::workers::PerWorker;
 pub use self::workers::Workers;
@@ -67,10 +77,14 @@ pub enum Address {
 pub struct Limits {
     /// How long a handshake may take, waiting for its turn included; then the connection is closed.
     pub handshake: Duration,
-    /// How long a connection may wait for the head of its next request; then it is closed. One of HTTP/2
-    /// lives on while it answers our pings, which come twice in that time.
+    /// How long the head of a request may take from its first byte on; then the client gets 408 and the
+    /// connection is closed. Over HTTP/2, where there is no stream to answer on, it is closed at once; the
+    /// preface has as long.
+    pub request_head: Duration,
+    /// How long a connection may wait for its next request; then it is closed, whatever else it says.
     pub idle: Duration,
-    /// How long a client may take nothing of what it is sent; then its connection is closed.
+    /// How long a client may take nothing of what it is sent; then its connection is closed, or, where only
+    /// one stream of HTTP/2 stands still, that stream is reset.
     pub stall: Duration,
 }
 
@@ -78,6 +92,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             handshake: Duration::from_secs(10),
+            request_head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             stall: Duration::from_secs(60),
         }
@@ -105,14 +120,33 @@ pub enum Transport {
 /// Makes the service of each connection.
 pub trait Serve: Clone + Send + Sync + 'static {
     /// What answers the requests of one connection.
-    type Connection: Service<Request<Incoming>, Response = Response<Self::Body>, Error = BoxError, Future: Send>
-        + Send
+    type Connection: Service<
+            Request<Incoming>,
+            Response = Response<Self::Body>,
+            Error = BoxError,
+            Future: Send + Unpin,
+        > + Send
         + 'static;
     /// The body of its answers.
-    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Unpin + Send + 'static;
 
     /// The service for a new connection.
     fn connection(&self, peer: Peer) -> Self::Connection;
+
+    /// How a request is refused whose head cannot be read, so that no service ever sees it.
+    fn refusal(&self) -> Refusal;
+}
+
+/// The words for a status that means that the head of a request was no head, too long or too late.
+pub type Refusal = fn(StatusCode) -> Words;
+
+/// The body of an answer, and what it is.
+#[derive(Debug, Clone)]
+pub struct Words {
+    /// Its media type.
+    pub media: &'static str,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// How many connections and handshakes there may be at once, over all listeners that share it.

@@ -12,6 +12,8 @@ use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 use tokio::time::sleep;
 
+use super::patience::Patience;
+
 /// A connection whose peer has to take what it is sent, and is let finish what it sends.
 ///
 /// A body that nobody takes is not asked for its next piece, so no timer of the body's sees that its
@@ -20,16 +22,15 @@ use tokio::time::sleep;
 pub struct Timed<Io> {
     io: Io,
     stall: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    moved: bool,
+    patience: Patience,
     linger: Option<Duration>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl<Io> Timed<Io> {
-    /// Writing fails when the peer takes nothing for `stall`, at the latest after twice of it.
+    /// Writing fails when the peer takes nothing for `stall`.
     pub fn new(io: Io, stall: Duration) -> Self {
-        Self { io, stall, timer: None, moved: false, linger: None, lingering: None }
+        Self { io, stall, patience: Patience::default(), linger: None, lingering: None }
     }
 
     /// Once we have said our last word, what the peer still sends is read and thrown away until it closes
@@ -45,20 +46,12 @@ impl<Io> Timed<Io> {
         polled: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
-            self.moved = true;
+            self.patience.moved();
             return polled;
         }
-        let stall = self.stall;
-        loop {
-            // One timer for many waits: it looks back when it fires.
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(stall)));
-            ready!(timer.as_mut().poll(cx));
-            self.timer = None;
-            if !std::mem::take(&mut self.moved) {
-                let why = format!("the peer took nothing for {} s", stall.as_secs());
-                return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
-            }
-        }
+        ready!(self.patience.poll_over(self.stall, cx));
+        let why = format!("the peer took nothing for {} s", self.stall.as_secs());
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)))
     }
 }
 

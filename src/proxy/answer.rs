@@ -7,9 +7,13 @@ use http::StatusCode;
 use http::header;
 use serde::Serialize;
 
+use crate::listener::Words;
+
 use super::error::Error;
 use super::error::Refused;
 use super::response::ResponseBody;
+
+const JSON: &str = "application/json";
 
 #[derive(Serialize)]
 struct Errors<'a> {
@@ -48,13 +52,28 @@ pub(super) fn failed(failed: &Error) -> Response<ResponseBody> {
     response
 }
 
+/// The words for a request whose head could not be read.
+pub(super) fn unreadable(status: StatusCode) -> Words {
+    let message = match status {
+        StatusCode::REQUEST_TIMEOUT => "the head of the request did not come in time",
+        StatusCode::URI_TOO_LONG => "the target of the request is longer than 8 KiB",
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+            "the head of the request is larger than 64 KiB, or has more than 100 fields"
+        }
+        _ => "the head of the request is not HTTP/1.1",
+    };
+    Words { media: JSON, body: document("UNSUPPORTED", message).into() }
+}
+
 fn error(status: StatusCode, code: &str, message: &str) -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::whole(document(code, message)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    response
+}
+
+fn document(code: &str, message: &str) -> Vec<u8> {
     let document = Errors { errors: [One { code, message, detail: None }] };
     // Text in a fixed shape: it cannot fail to serialize.
-    let body = serde_json::to_vec(&document).unwrap_or_default();
-    let mut response = Response::new(ResponseBody::whole(body));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+    serde_json::to_vec(&document).unwrap_or_default()
 }

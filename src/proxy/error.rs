@@ -14,14 +14,29 @@ pub enum Refused {
         /// The method asked for.
         method: Method,
     },
+    /// Neither a path nor a whole `http` URL (RFC 9112 §3.2).
+    #[error("the target of the request must be a path or an http URL")]
+    Target,
     /// Rules of paths, 8.2.
     #[error("{why}")]
     Path {
         /// What is ambiguous about it.
         why: Ambiguous,
     },
+    /// Longer than any limit of 8.4 allows.
+    #[error("the target of the request is longer than 8 KiB")]
+    LongTarget,
+    /// More than any limit of 8.4 allows.
+    #[error("the head of the request has more than 100 fields")]
+    Fields,
+    /// Rule H2.
+    #[error("the only Transfer-Encoding understood is chunked, named once")]
+    TransferEncoding,
+    /// Rule H3, which HTTP/2 leaves to us.
+    #[error("the Content-Length is not one number")]
+    ContentLength,
     /// Rule H6.
-    #[error("the request must name exactly one Host")]
+    #[error("the request must name exactly one Host, and nothing but a host and a port in it")]
     Host,
     /// Rule H7.
     #[error("the Host header and the target name different hosts")]
@@ -32,6 +47,9 @@ pub enum Refused {
         /// The header that must reach the registry.
         header: HeaderName,
     },
+    /// Rule H8: what it names is for us to take away, so we have to understand all of it.
+    #[error("the Connection header has an element that is not the name of a header")]
+    Unnamed,
     /// Rule H10.
     #[error("the only expectation served is 100-continue")]
     Expectation,
@@ -73,8 +91,9 @@ pub enum Error {
     /// An answer of 101: nothing here is ever upgraded.
     #[error("the registry wanted to switch protocols")]
     Upgrade,
-    /// The client went away, or its body broke off, before the registry had the whole request.
-    #[error("the client left before its request was complete")]
+    /// The client went away, or its body broke off or is no chunks (H11, H16), before the registry had the
+    /// whole request.
+    #[error("the body of the request broke off, or is not framed as HTTP has it")]
     Incomplete,
     /// The event cannot be kept and `outbox.on_failure` is `reject`.
     #[error("the event of this push could not be kept, so the push is not accepted")]
@@ -92,6 +111,8 @@ impl Refused {
         match self {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::LongTarget => StatusCode::URI_TOO_LONG,
+            Self::Fields => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             _ => StatusCode::BAD_REQUEST,
         }
     }
@@ -110,10 +131,15 @@ impl Refused {
     pub fn rule(&self) -> &'static str {
         match self {
             Self::Method { .. } => "method",
+            Self::Target => "target",
             Self::Path { .. } => "path",
+            Self::LongTarget => "target-length",
+            Self::Fields => "fields",
+            Self::TransferEncoding => "transfer-encoding",
+            Self::ContentLength => "content-length",
             Self::Host => "host",
             Self::Authority => "authority",
-            Self::Connection { .. } => "connection",
+            Self::Connection { .. } | Self::Unnamed => "connection",
             Self::Expectation => "expectation",
             Self::Body { .. } => "body",
         }

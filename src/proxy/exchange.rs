@@ -23,6 +23,7 @@ use tracing::debug;
 use tracing::warn;
 
 use crate::event::Action;
+use crate::listener;
 use crate::outbox;
 use crate::outbox::Append;
 use crate::outbox::Before;
@@ -66,7 +67,7 @@ impl Inner {
         self: Arc<Self>,
         exchange: Exchange,
         head: Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let (answer, answered) = oneshot::channel();
@@ -83,7 +84,7 @@ impl Inner {
         &self,
         exchange: &Exchange,
         head: &Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let before = self.look_before(exchange);
@@ -339,9 +340,9 @@ impl Inner {
         let finding_out = tag.cloned().map(|tag| {
             let (outbox, look) = (self.outbox.clone(), self.look.clone());
             let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
-            let looked = (repository.clone(), tag.clone());
+            let looked = (repository.clone(), exchange.artifactory.clone(), tag.clone());
             let looking = self.tasks.spawn(async move {
-                let look = look.at_tag(&looked.0, &looked.1);
+                let look = look.at_tag(&looked.0, looked.1.as_ref(), &looked.2);
                 timeout(LOOK, look).await.unwrap_or(Before::Unknown)
             });
             self.tasks.spawn(async move {

@@ -17,11 +17,14 @@ use tokio::time::timeout;
 
 use crate::body::collect_capped;
 use crate::body::discard;
+use crate::listener;
+use crate::registry::Layout;
 
 use super::Inner;
 use super::error::Error;
 use super::headers;
 use super::headers::Client;
+use super::metrics::Metrics;
 use super::request::RequestBody;
 use super::request::Streaming;
 use super::response::ResponseBody;
@@ -50,12 +53,23 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of(parts: &Parts, client: Client, registry: &str) -> Self {
+    pub(super) fn of(
+        parts: &Parts,
+        client: Client,
+        registry: &str,
+        layout: &Layout,
+        metrics: &Metrics,
+    ) -> Self {
         let asked = headers::authority(parts, registry).to_owned();
+        let (mut headers, dropped) = headers::to_upstream(parts, &client, &asked);
+        metrics.headers_dropped.inc_by(dropped);
+        if let Layout::Artifactory { .. } = layout {
+            headers::name_base_url(&mut headers, &client, &asked);
+        }
         Self {
             method: parts.method.clone(),
-            uri: origin_form(&parts.uri),
-            headers: headers::to_upstream(parts, &client, &asked),
+            uri: target(&parts.uri, layout),
+            headers,
             spelling: parts.extensions.clone(),
             client,
             asked,
@@ -88,7 +102,7 @@ impl Inner {
     pub(super) async fn forward(
         &self,
         head: &Head,
-        body: Option<Incoming>,
+        body: Option<listener::Incoming>,
         session: &Session,
     ) -> Result<Response<ResponseBody>, Error> {
         let deadline = self.config.limits.answer;
@@ -189,6 +203,15 @@ impl Error {
             other => other,
         }
     }
+}
+
+/// The target as the registry knows it; path and query byte for byte.
+fn target(uri: &Uri, layout: &Layout) -> Uri {
+    let prefixed = layout.prefix(uri.path()).and_then(|prefix| {
+        let target = uri.path_and_query()?;
+        format!("{prefix}{target}").parse().ok()
+    });
+    prefixed.unwrap_or_else(|| origin_form(uri))
 }
 
 /// The target without scheme and host; path and query byte for byte.

@@ -1,16 +1,14 @@
 //! Which headers pass, which are ours to set, and which a client may not choose. Pure.
 //!
-//! Rule numbers are those of the framing and header tables: H6 to H15 for what is refused or dropped,
-//! RFC 9110 §7.6 for what belongs to one hop only.
+//! Rule numbers are those of the framing table: H8, H10 and H14 for what is dropped; RFC 9110 §7.6 for what
+//! belongs to one hop only.
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
-use http::Method;
-use http::Uri;
-use http::Version;
 use http::header;
 use http::request::Parts;
 
@@ -18,7 +16,14 @@ use crate::listener::Network;
 use crate::listener::Peer;
 use crate::listener::Transport;
 
-use super::error::Refused;
+use super::forwarded::Reached;
+use super::forwarded::Told;
+use super::forwarded::X_FORWARDED_FOR;
+use super::forwarded::X_FORWARDED_HOST;
+use super::forwarded::X_FORWARDED_PORT;
+use super::forwarded::X_FORWARDED_PROTO;
+use super::location;
+use super::location::Names;
 
 /// Headers that belong to one hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
 const HOP_BY_HOP: [HeaderName; 8] = [
@@ -45,19 +50,20 @@ const FORWARDING: [&str; 9] = [
     "x-artifactory-override-base-url",
 ];
 
+/// The base of every URL that Artifactory 7 makes.
+const X_JFROG_OVERRIDE_BASE_URL: HeaderName = HeaderName::from_static("x-jfrog-override-base-url");
+
 /// Headers that `Connection` may not take away from the registry (CVE-2022-31813, CVE-2021-33197).
-const PROTECTED: [HeaderName; 6] = [
+const PROTECTED: [HeaderName; 7] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
+    // Without it the registry would take the coded bytes for the manifest.
+    header::CONTENT_ENCODING,
     header::RANGE,
     header::CONTENT_RANGE,
 ];
-
-pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Who is on the other side, and whether its word about the client counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +76,6 @@ pub(super) struct Client {
     pub(super) transport: Transport,
     /// How a trusted proxy in front says that the client reached it.
     pub(super) reached: Reached,
-}
-
-/// The scheme and host a client typed, where a trusted proxy in front tells them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Reached {
-    scheme: Option<&'static str>,
-    host: Option<String>,
 }
 
 /// Whether the peer is one of `trusted_proxies`.
@@ -94,26 +93,14 @@ impl Client {
             Some(address) if trusts(address) => Trust::Proxy,
             _ => Trust::Stranger,
         };
-        let mut address = peer.address;
-        if trust == Trust::Proxy {
-            // Each proxy appends the peer it saw: from the right, the first that is no proxy of ours
-            // is the client, and everything to the left of it is the client's own invention.
-            let lines = headers.get_all(X_FORWARDED_FOR).into_iter().rev();
-            let hops = lines
-                .filter_map(|line| line.to_str().ok())
-                .flat_map(|line| line.rsplit(','))
-                .map_while(|hop| hop.trim().parse::<IpAddr>().ok());
-            for hop in hops {
-                address = Some(hop.to_canonical());
-                if !trusts(hop.to_canonical()) {
-                    break;
-                }
-            }
-        }
         let reached = match trust {
             Trust::Proxy => Reached::read(headers),
             Trust::Stranger => Reached::default(),
         };
+        // Each proxy appends the peer it saw: from the right, the first that is no proxy of ours is the
+        // client, and everything to the left of it is the client's own invention.
+        let client = reached.hops.iter().rev().find(|hop| !trusts(**hop));
+        let address = client.or(reached.hops.first()).copied().or(peer.address);
         Self { address, peer: peer.address, trust, transport: peer.transport, reached }
     }
 
@@ -126,92 +113,74 @@ impl Client {
     }
 }
 
-impl Reached {
-    /// The first of a list is what the outermost proxy saw.
-    fn read(headers: &HeaderMap) -> Self {
-        let first = |name: HeaderName| {
-            let value = headers.get(name)?.to_str().ok()?;
-            value.split(',').next().map(str::trim).filter(|first| !first.is_empty())
-        };
-        let scheme = first(X_FORWARDED_PROTO).and_then(|scheme| {
-            ["http", "https"].into_iter().find(|known| known.eq_ignore_ascii_case(scheme))
-        });
-        Self { scheme, host: first(X_FORWARDED_HOST).map(str::to_owned) }
-    }
-}
-
-/// Refuses what two readers could understand differently.
-pub(super) fn check(parts: &Parts) -> Result<(), Refused> {
-    const METHODS: [Method; 7] = [
-        Method::GET,
-        Method::HEAD,
-        Method::PUT,
-        Method::POST,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-    ];
-    if !METHODS.contains(&parts.method) {
-        return Err(Refused::Method { method: parts.method.clone() });
-    }
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let (host, more) = (hosts.next(), hosts.next());
-    let named = host.is_some() || parts.uri.authority().is_some();
-    if more.is_some() || (!named && parts.version >= Version::HTTP_11) {
-        return Err(Refused::Host);
-    }
-    if let (Some(host), Some(authority)) = (host, parts.uri.authority())
-        && !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
-    {
-        return Err(Refused::Authority);
-    }
-    for header in connection_names(&parts.headers) {
-        let name = header.as_str();
-        let forwarding = FORWARDING.contains(&name) || name.starts_with("x-forwarded-");
-        if PROTECTED.contains(&header) || forwarding {
-            return Err(Refused::Connection { header });
-        }
-    }
-    let expectations = parts.headers.get_all(header::EXPECT);
-    if expectations.iter().any(|e| !e.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
-        return Err(Refused::Expectation);
-    }
-    Ok(())
-}
-
 /// The host the client asked for: what the registry should believe itself to be called.
 pub(super) fn authority<'a>(parts: &'a Parts, registry: &'a str) -> &'a str {
     let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
     parts.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or(registry)
 }
 
-/// The headers of the request we make of a client's request.
-pub(super) fn to_upstream(parts: &Parts, client: &Client, authority: &str) -> HeaderMap {
+/// The headers of the request we make of a client's request, and how many were left out for their names
+/// (H14).
+pub(super) fn to_upstream(parts: &Parts, client: &Client, authority: &str) -> (HeaderMap, u64) {
     let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
+    let mut dropped = 0;
     let named = connection_names(&parts.headers);
     for (name, value) in &parts.headers {
+        if is_ambiguous(name) {
+            dropped += 1;
+            continue;
+        }
         let passes = !HOP_BY_HOP.contains(name)
             && !named.contains(name)
             && !matches!(*name, header::HOST | header::EXPECT | header::CONTENT_LENGTH)
             && !may_not_choose(name, client.trust);
-        if passes {
+        let another_dialect = *name == header::FORWARDED && client.reached.told == Told::Separately;
+        if passes && !another_dialect {
             headers.append(name.clone(), value.clone());
         }
     }
     join_cookies(&mut headers);
     if let Ok(host) = HeaderValue::from_str(authority) {
-        if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_HOST) {
-            headers.insert(X_FORWARDED_HOST, host.clone());
-        }
         headers.insert(header::HOST, host);
     }
-    if client.trust == Trust::Stranger || !headers.contains_key(X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
+    forward(&mut headers, client, authority);
+    (headers, dropped)
+}
+
+/// Says how the client reached us, or the proxies in front of us, in the words that registries read:
+/// Distribution, Harbor and Gitea build URLs of scheme and host, Artifactory also of the port. None reads
+/// `Forwarded` alone, and Distribution would prefer it to the others, so we write none of our own.
+fn forward(headers: &mut HeaderMap, client: &Client, authority: &str) {
+    let host = client.reached.host.as_deref().unwrap_or(authority);
+    let port = location::port_of(host, client.scheme());
+    for (name, value) in [
+        (X_FORWARDED_HOST, HeaderValue::from_str(host).ok()),
+        (X_FORWARDED_PROTO, Some(HeaderValue::from_static(client.scheme()))),
+        (X_FORWARDED_PORT, Some(HeaderValue::from(port))),
+    ] {
+        // A stranger's were left out, so what is there is a trusted proxy's.
+        if let Some(value) = value.filter(|_| !headers.contains_key(&name)) {
+            headers.insert(name, value);
+        }
     }
-    if let Some(peer) = client.peer.and_then(|p| HeaderValue::from_str(&p.to_string()).ok()) {
-        headers.append(X_FORWARDED_FOR, peer);
+    let told = match client.reached.told {
+        Told::Together => client.reached.hops.as_slice(),
+        _ => &[],
+    };
+    for hop in told.iter().chain(&client.peer) {
+        if let Ok(hop) = HeaderValue::from_str(&hop.to_string()) {
+            headers.append(X_FORWARDED_FOR, hop);
+        }
     }
-    headers
+}
+
+/// Tells Artifactory the base of the URLs it makes, as its own reverse proxies do.
+pub(super) fn name_base_url(headers: &mut HeaderMap, client: &Client, authority: &str) {
+    let host = client.reached.host.as_deref().unwrap_or(authority);
+    let base = HeaderValue::try_from(format!("{}://{host}", client.scheme()));
+    if let Some(base) = base.ok().filter(|_| !headers.contains_key(&X_JFROG_OVERRIDE_BASE_URL)) {
+        headers.insert(X_JFROG_OVERRIDE_BASE_URL, base);
+    }
 }
 
 /// HTTP/2 may cut a cookie header into pieces, HTTP/1.1 may not have it twice (RFC 9113 §8.2.3).
@@ -243,57 +212,39 @@ pub(super) fn to_client(
     for name in HOP_BY_HOP {
         headers.remove(name);
     }
-    let location = headers.get(header::LOCATION).and_then(|l| l.to_str().ok());
     let asked = client.reached.host.as_deref().unwrap_or(asked);
-    let usable = location.and_then(|l| usable_location(l, upstream, asked, client.scheme()));
-    if let Some(value) = usable.and_then(|l| HeaderValue::from_str(&l).ok()) {
+    let names = Names { upstream, asked, scheme: client.scheme() };
+    let usable = headers.get(header::LOCATION).and_then(|l| names.usable(l.as_bytes()));
+    if let Some(value) = usable.and_then(|l| HeaderValue::from_maybe_shared(Bytes::from(l)).ok()) {
         headers.insert(header::LOCATION, value);
     }
 }
 
-/// The location with our scheme and host, if it names the registry itself; path and query stay byte for
-/// byte, because they carry the registry's own signed state.
-///
-/// The registry itself is the authority we connect to, and the one the client asked for: that one we
-/// handed on as `Host`, and a registry that overlooks `X-Forwarded-Proto` answers it with `http`.
-fn usable_location(
-    location: &str,
-    upstream: Option<&str>,
-    asked: &str,
-    scheme: &str,
-) -> Option<String> {
-    let uri: Uri = location.parse().ok()?;
-    let authority = uri.authority()?.as_str();
-    let own = upstream.is_some_and(|upstream| same_host(authority, upstream, uri.scheme_str()))
-        || authority.eq_ignore_ascii_case(asked);
-    if !own {
-        return None;
-    }
-    let rest = location.split_once("://")?.1;
-    let path = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
-    let usable = format!("{scheme}://{asked}{path}");
-    (usable != location).then_some(usable)
-}
-
-/// Whether two authorities are one, with the scheme's own port as good as none.
-fn same_host(a: &str, b: &str, scheme: Option<&str>) -> bool {
-    let port = if scheme == Some("https") { ":443" } else { ":80" };
-    let bare = |text: &'_ str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
-    bare(a) == bare(b)
+/// Whether `Connection` may not take this header away from the registry (H8).
+pub(super) fn is_protected(name: &HeaderName) -> bool {
+    PROTECTED.contains(name) || is_forwarding(name.as_str())
 }
 
 fn may_not_choose(name: &HeaderName, trust: Trust) -> bool {
     let name = name.as_str();
-    // Some servers read `X_Forwarded_For` as `X-Forwarded-For` (H14); `Proxy` became an environment
-    // variable in CGI (CVE-2016-5385).
-    if name.contains('_') || name == "proxy" || name.starts_with("proxy-") {
+    // `Proxy` became an environment variable in CGI (CVE-2016-5385).
+    if name == "proxy" || name.starts_with("proxy-") {
         return true;
     }
-    trust == Trust::Stranger && (FORWARDING.contains(&name) || name.starts_with("x-forwarded-"))
+    trust == Trust::Stranger && is_forwarding(name)
+}
+
+fn is_forwarding(name: &str) -> bool {
+    FORWARDING.contains(&name) || name.starts_with("x-forwarded-")
+}
+
+/// Some servers read `X_Forwarded_For` as `X-Forwarded-For` (H14).
+fn is_ambiguous(name: &HeaderName) -> bool {
+    name.as_str().contains('_')
 }
 
 /// The headers that all `Connection` lines together name.
-fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
+pub(super) fn connection_names(headers: &HeaderMap) -> Vec<HeaderName> {
     headers
         .get_all(header::CONNECTION)
         .iter()
@@ -329,27 +280,6 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_could_understand_differently_is_refused() {
-        assert!(check(&request(&[])).is_ok());
-        assert!(check(&request(&[("Connection", "keep-alive, x-own")])).is_ok());
-        assert!(check(&request(&[("Expect", "100-Continue")])).is_ok());
-        assert!(matches!(check(&request(&[("Host", "r.example:5443")])), Err(Refused::Host)));
-        assert!(matches!(check(&parts(Request::builder().uri("/"))), Err(Refused::Host)));
-        let other = parts(Request::builder().uri("http://b/").header("Host", "a"));
-        assert!(matches!(check(&other), Err(Refused::Authority)));
-        let same = parts(Request::builder().uri("http://A/").header("Host", "a"));
-        assert!(check(&same).is_ok());
-        for name in ["Host", "authorization", "Content-Length", "X-Forwarded-For", "forwarded"] {
-            let named = request(&[("Connection", "close"), ("Connection", name)]);
-            assert!(matches!(check(&named), Err(Refused::Connection { .. })), "{name}");
-        }
-        let expecting = check(&request(&[("Expect", "y 100-continue")]));
-        assert!(matches!(expecting, Err(Refused::Expectation)));
-        let connect = parts(Request::builder().method("CONNECT").uri("a:1"));
-        assert!(matches!(check(&connect), Err(Refused::Method { .. })));
-    }
-
-    #[test]
     fn this_hops_headers_and_lies_do_not_reach_the_registry() {
         let request = request(&[
             ("Connection", "keep-alive, x-own"),
@@ -365,7 +295,8 @@ mod tests {
             ("Accept", "a"),
             ("Authorization", "Basic x"),
         ]);
-        let headers = to_upstream(&request, &stranger(), "r.example:5443");
+        let (headers, dropped) = to_upstream(&request, &stranger(), "r.example:5443");
+        assert_eq!(dropped, 1);
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
         let expected = [
@@ -374,11 +305,13 @@ mod tests {
             "host",
             "x-forwarded-for",
             "x-forwarded-host",
+            "x-forwarded-port",
             "x-forwarded-proto",
         ];
         assert_eq!(names, expected);
         assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.9");
         assert_eq!(headers[X_FORWARDED_HOST], "r.example:5443");
+        assert_eq!(headers[X_FORWARDED_PORT], "5443");
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
     }
 
@@ -392,12 +325,43 @@ mod tests {
         ]);
         let client = Client::of(&peer, &trusted, &headers.headers);
         assert_eq!(client.address, Some("203.0.113.7".parse().unwrap()));
-        let sent = to_upstream(&headers, &client, "r");
+        let (sent, _) = to_upstream(&headers, &client, "r");
         let lines: Vec<_> = sent.get_all(X_FORWARDED_FOR).iter().collect();
         assert_eq!(lines, ["1.1.1.1, 203.0.113.7", "10.2.2.2", "10.1.1.1"]);
         let far = Peer { address: Some("11.1.1.1".parse().unwrap()), transport: Transport::Tls };
         let client = Client::of(&far, &trusted, &headers.headers);
         assert_eq!((client.address, client.trust), (far.address, Trust::Stranger));
+    }
+
+    #[test]
+    fn what_a_proxy_says_in_one_header_is_said_in_the_others_too() {
+        let trusted = [Network { address: "10.0.0.0".parse().unwrap(), prefix: 8 }];
+        let peer = Peer { address: Some("10.1.1.1".parse().unwrap()), transport: Transport::Plain };
+        let line = "for=203.0.113.7;proto=https;host=\"r.example:8443\", for=10.2.2.2";
+        let given = request(&[("Forwarded", line)]);
+        let client = Client::of(&peer, &trusted, &given.headers);
+        assert_eq!(client.address, Some("203.0.113.7".parse().unwrap()));
+        let (sent, _) = to_upstream(&given, &client, "r.example:5443");
+        assert_eq!(sent[header::FORWARDED], line);
+        assert_eq!(sent[X_FORWARDED_HOST], "r.example:8443");
+        assert_eq!(sent[X_FORWARDED_PROTO], "https");
+        assert_eq!(sent[X_FORWARDED_PORT], "8443");
+        let lines: Vec<_> = sent.get_all(X_FORWARDED_FOR).iter().collect();
+        assert_eq!(lines, ["203.0.113.7", "10.2.2.2", "10.1.1.1"]);
+
+        // What is beside the proxy's own words is its client's.
+        let given = request(&[("Forwarded", "host=evil.example"), ("X-Forwarded-Proto", "https")]);
+        let client = Client::of(&peer, &trusted, &given.headers);
+        let (sent, _) = to_upstream(&given, &client, "r.example:5443");
+        assert!(!sent.contains_key(header::FORWARDED), "{sent:?}");
+        assert_eq!(sent[X_FORWARDED_HOST], "r.example:5443");
+    }
+
+    #[test]
+    fn artifactory_is_told_the_base_of_its_urls() {
+        let (mut headers, _) = to_upstream(&request(&[]), &stranger(), "r.example:5443");
+        name_base_url(&mut headers, &stranger(), "r.example:5443");
+        assert_eq!(headers[X_JFROG_OVERRIDE_BASE_URL], "https://r.example:5443");
     }
 
     #[test]
@@ -426,27 +390,8 @@ mod tests {
     #[test]
     fn cookies_that_http_2_cut_are_whole_again() {
         let request = request(&[("Cookie", "a=1"), ("Accept", "x"), ("Cookie", "b=2")]);
-        let headers = to_upstream(&request, &stranger(), "r");
+        let (headers, _) = to_upstream(&request, &stranger(), "r");
         let lines: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
         assert_eq!(lines, ["a=1; b=2"]);
-    }
-
-    #[test]
-    fn a_location_is_rewritten_only_when_it_is_the_registrys_own() {
-        let upstream = Some("127.0.0.1:5000");
-        for (location, expected) in [
-            ("/v2/a/blobs/uploads/1?_state=x", None),
-            ("http://127.0.0.1:5000/v2/a?_state=a%2Fb", Some("https://r:5443/v2/a?_state=a%2Fb")),
-            ("http://127.0.0.1:5000", Some("https://r:5443")),
-            ("http://r:5443/v2/a", Some("https://r:5443/v2/a")),
-            ("https://r:5443/v2/a", None),
-            ("https://storage.example/b?X-Amz=1", None),
-            ("http://127.0.0.1:5001/v2/", None),
-        ] {
-            let found = usable_location(location, upstream, "r:5443", "https");
-            assert_eq!(found.as_deref(), expected, "{location}");
-        }
-        let found = usable_location("http://reg/v2/", Some("reg:80"), "r", "https");
-        assert_eq!(found.as_deref(), Some("https://r/v2/"));
     }
 }

@@ -19,6 +19,7 @@ pub struct Metrics {
     refused: Family<Rule, Counter>,
     failed: Family<Reason, Counter>,
     events: Family<Observed, Counter>,
+    pub(super) headers_dropped: Counter,
     pub(super) mismatches: Counter,
     pub(super) unsettled: Counter,
     pub(super) settling: Gauge,
@@ -63,6 +64,7 @@ impl Default for Metrics {
             refused: Family::default(),
             failed: Family::default(),
             events: Family::default(),
+            headers_dropped: Counter::default(),
             mismatches: Counter::default(),
             unsettled: Counter::default(),
             settling: Gauge::default(),
@@ -85,6 +87,11 @@ impl Metrics {
             "requests_refused",
             "Requests not passed on because they could be understood in two ways, by rule",
             self.refused.clone(),
+        );
+        part.register(
+            "headers_dropped",
+            "Header lines of clients not passed on because of an underscore in their name",
+            self.headers_dropped.clone(),
         );
         part.register(
             "upstream_failures",

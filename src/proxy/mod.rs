@@ -10,8 +10,11 @@ mod classify;
 mod error;
 mod exchange;
 mod forward;
+mod forwarded;
+mod framing;
 mod headers;
 mod known;
+mod location;
 mod look;
 mod metrics;
 mod observe;
@@ -40,7 +43,6 @@ use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use hyper::body::Incoming;
 use hyper::service::Service;
 use time::OffsetDateTime;
 use tokio::time::sleep;
@@ -56,13 +58,16 @@ use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
 use crate::event::IntentId;
+use crate::listener::Incoming;
 use crate::listener::Network;
 use crate::listener::Peer;
+use crate::listener::Refusal;
 use crate::listener::Serve;
 use crate::outbox::Durability;
 use crate::outbox::Outbox;
 use crate::points::Points;
 use crate::registry::Ambiguous;
+use crate::registry::Layout;
 use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
@@ -97,6 +102,8 @@ pub struct Config {
     pub registry: String,
     /// The way to the registry.
     pub connector: Connector,
+    /// How the registry's paths name repositories.
+    pub layout: Layout,
     /// `host:port` of the registry as we reach it; nothing for a unix socket.
     pub upstream_authority: Option<String>,
     /// The account for our own looks; without one they are anonymous.
@@ -195,8 +202,12 @@ impl Proxy {
     #[must_use]
     pub fn new(config: Config, outbox: Outbox, tasks: Tasks, metrics: Metrics) -> Self {
         let upstream = Upstream::new(config.connector.clone(), config.limits.body_idle);
-        let look =
-            Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
+        let look = Look::new(
+            upstream.clone(),
+            config.layout.clone(),
+            config.upstream_authority.as_deref(),
+            config.look.as_ref(),
+        );
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
         let schedule = Schedule {
@@ -289,6 +300,10 @@ impl Serve for Proxy {
         let session = Session::default();
         Connection { inner: self.inner.clone(), trusted: self.trusted.clone(), peer, session }
     }
+
+    fn refusal(&self) -> Refusal {
+        answer::unreadable
+    }
 }
 
 impl Service<Request<Incoming>> for Connection {
@@ -313,8 +328,8 @@ impl Inner {
     ) -> Response<ResponseBody> {
         let (parts, body) = request.into_parts();
         let mut body = (!body.is_end_stream()).then_some(body);
-        let route = match check(&parts, &mut body, self.idle()).await {
-            Ok(route) => route,
+        match check(&parts, &mut body, self.idle()).await {
+            Ok(()) => {}
             Err(refused) => {
                 self.metrics.refused(&refused);
                 debug!(
@@ -331,24 +346,24 @@ impl Inner {
                 self.metrics.answered(&parts.method, response.status());
                 return response;
             }
-        };
-        let head = Head::of(&parts, client, &self.config.registry);
+        }
+        let head =
+            Head::of(&parts, client, &self.config.registry, &self.config.layout, &self.metrics);
         let metrics = self.metrics.clone();
-        let answered = match self.exchange_of(&parts, &head, route) {
+        let answered = match self.exchange_of(&parts, &head) {
             Some(exchange) => self.observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
         };
         let response = answered.unwrap_or_else(|error| {
             metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            warn!(
-                %error,
-                cause,
-                method = %parts.method,
-                path = printable(parts.uri.path(), WORDS),
-                status = error.status().as_u16(),
-                "No answer from the registry"
-            );
+            let path = printable(parts.uri.path(), WORDS);
+            let (method, status) = (&parts.method, error.status().as_u16());
+            if let Error::Incomplete = error {
+                debug!(%error, %method, path, status, "Request broken off");
+            } else {
+                warn!(%error, cause, %method, path, status, "No answer from the registry");
+            }
             answer::failed(&error)
         });
         metrics.answered(&parts.method, response.status());
@@ -362,12 +377,13 @@ impl Inner {
     }
 
     /// The exchange a request is, if it may change what a tag names.
-    fn exchange_of(&self, parts: &Parts, head: &Head, route: Route) -> Option<Exchange> {
+    fn exchange_of(&self, parts: &Parts, head: &Head) -> Option<Exchange> {
         let action = match parts.method {
             Method::PUT => Action::Push,
             Method::DELETE => Action::Delete,
             _ => return None,
         };
+        let (route, artifactory) = self.config.layout.route(parts.uri.path());
         let Route::Manifest { repository, reference } = route else {
             return None;
         };
@@ -377,6 +393,7 @@ impl Inner {
             action,
             registry: self.config.registry.clone(),
             repository,
+            artifactory,
             reference,
             tags: classify::tags_of(parts.uri.query()),
             media_type,
@@ -392,14 +409,10 @@ impl Inner {
     }
 }
 
-/// Refuses what could be understood in two ways, and reads the route of the rest. A body that turns out
-/// to be empty where there may be none is taken away.
-async fn check(
-    parts: &Parts,
-    body: &mut Option<Incoming>,
-    idle: Duration,
-) -> Result<Route, Refused> {
-    headers::check(parts)?;
+/// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none
+/// is taken away.
+async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Result<(), Refused> {
+    framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
         && let Some(present) = body
@@ -410,10 +423,9 @@ async fn check(
         *body = None;
     }
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Ok(Route::Other);
+        return Ok(());
     }
-    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })?;
-    Ok(Route::of(parts.uri.path()))
+    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })
 }
 
 /// Whether a body ends without a byte: HTTP/2 may say so in a frame of its own, HTTP/1.1 in a chunk.

@@ -11,10 +11,10 @@ use bytes::BytesMut;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use crate::body::BoxError;
+use crate::listener::Incoming;
 use crate::registry::Algorithm;
 use crate::registry::Digest;
 use crate::registry::Digester;

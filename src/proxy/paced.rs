@@ -8,21 +8,15 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
-use hyper::body::Incoming;
-use tokio::time::Instant;
-use tokio::time::Sleep;
-use tokio::time::sleep_until;
 
 use crate::body::BoxError;
+use crate::listener::Patience;
 
 /// A body that fails when nothing moved for a while.
-///
-/// One timer per body, which looks back when it fires: between once and twice `idle` may pass.
 pub(super) struct Paced<B> {
     body: B,
     idle: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
-    moved: bool,
+    patience: Patience,
 }
 
 /// Nothing of a body came for too long.
@@ -34,11 +28,14 @@ pub(super) struct Stalled {
 
 impl<B> Paced<B> {
     pub(super) fn new(body: B, idle: Duration) -> Self {
-        Self { body, idle, timer: None, moved: false }
+        Self { body, idle, patience: Patience::default() }
     }
 }
 
-impl Body for Paced<Incoming> {
+impl<B> Body for Paced<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
     type Data = Bytes;
     type Error = BoxError;
 
@@ -51,22 +48,15 @@ impl Body for Paced<Incoming> {
                 // Trailers are this hop's business (H12).
                 Poll::Ready(Some(Ok(frame))) if frame.is_trailers() => {}
                 Poll::Ready(frame) => {
-                    self.moved = true;
-                    return Poll::Ready(frame.map(|f| f.map_err(BoxError::from)));
+                    self.patience.moved();
+                    return Poll::Ready(frame.map(|f| f.map_err(Into::into)));
                 }
                 Poll::Pending => break,
             }
         }
         let idle = self.idle;
-        loop {
-            let timer =
-                self.timer.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + idle)));
-            ready!(timer.as_mut().poll(cx));
-            if !std::mem::take(&mut self.moved) {
-                return Poll::Ready(Some(Err(Stalled { idle }.into())));
-            }
-            self.timer = None;
-        }
+        ready!(self.patience.poll_over(idle, cx));
+        Poll::Ready(Some(Err(Stalled { idle }.into())))
     }
 
     fn is_end_stream(&self) -> bool {

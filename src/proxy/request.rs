@@ -10,10 +10,10 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body::Frame;
 use http_body::SizeHint;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
 
 use crate::body::BoxError;
+use crate::listener::Incoming;
 
 use super::observe::Observed;
 use super::paced::Paced;

@@ -64,7 +64,8 @@ impl Route {
         Self::below_v2(rest).unwrap_or(Self::Other)
     }
 
-    fn below_v2(segments: &[&str]) -> Option<Self> {
+    /// What the segments behind `/v2/` name.
+    pub(super) fn below_v2(segments: &[&str]) -> Option<Self> {
         let repository = |name: &[&str]| name.join("/").parse::<RepositoryName>().ok();
         match segments {
             [name @ .., "manifests", reference] => Some(Self::Manifest {

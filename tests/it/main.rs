@@ -6,13 +6,17 @@
 
 mod support;
 
+mod abuse;
 mod admin;
+mod artifactory;
 mod clients;
 mod connections;
 mod deliver;
 mod dialects;
 mod drain;
 mod events;
+mod framing;
+mod limits;
 mod options;
 mod push;
 mod recover;

@@ -1,5 +1,7 @@
 use std::io::Read as _;
 use std::io::Write as _;
+use std::net::Shutdown;
+use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +22,41 @@ use super::sidecar::Sidecar;
 /// A TLS connection byte by byte, for clients that stop in the middle.
 pub(crate) struct Raw(StreamOwned<ClientConnection, TcpStream>);
 
+/// Makes many of them.
+pub(crate) struct Dialer {
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+}
+
+impl Dialer {
+    /// To the sidecar's registry listener, for HTTP/1.1.
+    pub(crate) fn new(sidecar: &Sidecar) -> Self {
+        Self::speaking(sidecar, rustls::DEFAULT_VERSIONS, &[b"http/1.1"])
+    }
+
+    fn speaking(
+        sidecar: &Sidecar,
+        versions: &[&'static SupportedProtocolVersion],
+        alpn: &[&[u8]],
+    ) -> Self {
+        let config = Arc::new(config(&sidecar.ca(), versions, alpn));
+        Self { address: sidecar.address("registry"), config }
+    }
+
+    pub(crate) fn dial(&self) -> Raw {
+        let name = "localhost".try_into().unwrap();
+        let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut raw = Raw(StreamOwned::new(session, stream));
+        while raw.0.conn.is_handshaking() {
+            raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");
+        }
+        raw
+    }
+}
+
 impl Raw {
     /// To the sidecar's registry listener, for HTTP/1.1.
     pub(crate) fn connect(sidecar: &Sidecar) -> Self {
@@ -32,16 +69,7 @@ impl Raw {
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
     ) -> Self {
-        let config = config(&sidecar.ca(), versions, alpn);
-        let name = "localhost".try_into().unwrap();
-        let session = ClientConnection::new(Arc::new(config), name).unwrap();
-        let stream = TcpStream::connect(sidecar.address("registry")).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut raw = Self(StreamOwned::new(session, stream));
-        while raw.0.conn.is_handshaking() {
-            raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");
-        }
-        raw
+        Dialer::speaking(sidecar, versions, alpn).dial()
     }
 
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
@@ -56,6 +84,68 @@ impl Raw {
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.0.write_all(bytes.as_ref()).unwrap();
         self.0.flush().unwrap();
+    }
+
+    /// Waits so long for what is read.
+    pub(crate) fn waiting(self, patience: Duration) -> Self {
+        self.0.sock.set_read_timeout(Some(patience)).unwrap();
+        self
+    }
+
+    /// The same, and whether the other side still took it.
+    pub(crate) fn sends(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write_all(bytes.as_ref()).and_then(|()| self.0.flush()).is_ok()
+    }
+
+    /// So many bytes, or nothing if the other side closes before.
+    pub(crate) fn read(&mut self, length: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        let mut rest = bytes.as_mut_slice();
+        while !rest.is_empty() {
+            let read = self.hear(rest)?;
+            rest = &mut rest[read..];
+        }
+        Some(bytes)
+    }
+
+    /// Whether so many bytes have come by now.
+    pub(crate) fn has_come(&mut self, bytes: usize) -> bool {
+        self.0.sock.set_nonblocking(true).unwrap();
+        while self.0.conn.read_tls(&mut self.0.sock).is_ok_and(|read| read > 0) {
+            if self.0.conn.process_new_packets().is_err() {
+                break;
+            }
+        }
+        self.0.sock.set_nonblocking(false).unwrap();
+        let state = self.0.conn.process_new_packets();
+        state.is_ok_and(|state| state.plaintext_bytes_to_read() >= bytes)
+    }
+
+    /// Reads what has come, also where nothing can be sent any more; nothing once the other side has closed.
+    fn hear(&mut self, bytes: &mut [u8]) -> Option<usize> {
+        loop {
+            match self.0.conn.reader().read(bytes) {
+                Ok(read) => return (read > 0).then_some(read),
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(_) => return None,
+            }
+            if self.0.conn.read_tls(&mut self.0.sock).ok()? == 0 {
+                return None;
+            }
+            self.0.conn.process_new_packets().ok()?;
+        }
+    }
+
+    /// Sends as much of it as the other side still takes.
+    pub(crate) fn offer(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).and_then(|()| self.0.flush()).ok();
+    }
+
+    /// Says that nothing will follow, and goes on listening.
+    pub(crate) fn end(&mut self) {
+        self.0.conn.send_close_notify();
+        self.0.flush().ok();
+        self.0.sock.shutdown(Shutdown::Write).ok();
     }
 
     /// Reads up to the end of a head and yields it.

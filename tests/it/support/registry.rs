@@ -50,6 +50,16 @@ impl Registry {
         Self::with(work, Http::Plain, &auth)
     }
 
+    /// One that lets everybody in, and has a line for each request among those it prints.
+    pub(crate) fn with_access_log(work: &Workdir) -> Self {
+        Self::logging(work, "{level: info}", Http::Plain, "")
+    }
+
+    /// Every line it printed so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.process.as_ref().map(Process::lines).unwrap_or_default()
+    }
+
     /// Where it is, as a sidecar is told.
     pub(crate) fn url(&self) -> String {
         match &self.http {
@@ -77,12 +87,16 @@ impl Registry {
     /// One that is spoken to like this, with these lines at the end of its file. A line that starts with
     /// blanks is one of its `http` section.
     pub(crate) fn with(work: &Workdir, http: Http, more: &str) -> Self {
+        Self::logging(work, "{level: info, accesslog: {disabled: true}}", http, more)
+    }
+
+    fn logging(work: &Workdir, log: &str, http: Http, more: &str) -> Self {
         let storage = work.directory("registry/storage");
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let config = format!(
                 "version: 0.1\n\
-                 log: {{level: info, accesslog: {{disabled: true}}}}\n\
+                 log: {log}\n\
                  storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
                  http:\n  {}\n{more}",
                 storage.display(),

@@ -1,0 +1,115 @@
+//! The body of a client's request, whichever HTTP brought it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Bytes;
+use h2::Reason;
+use h2::RecvStream;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::header;
+use http_body::Body;
+use http_body::Frame;
+use http_body::SizeHint;
+
+use crate::body::BoxError;
+
+/// A client's body on its way in. What is read of it makes room for as much more.
+pub struct Incoming(Kind);
+
+enum Kind {
+    Http1(hyper::body::Incoming),
+    Http2(Stream),
+}
+
+struct Stream {
+    frames: RecvStream,
+    /// What is left of the announced length, where one was announced; HTTP/2 itself holds the client to it.
+    left: Option<u64>,
+    /// All data has come, only trailers may follow.
+    over: bool,
+}
+
+impl Incoming {
+    pub(super) fn http1(body: hyper::body::Incoming) -> Self {
+        Self(Kind::Http1(body))
+    }
+
+    pub(super) fn http2(frames: RecvStream, headers: &HeaderMap) -> Self {
+        let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::to_str);
+        let left = length.and_then(|length| length.ok()?.parse().ok());
+        Self(Kind::Http2(Stream { frames, left, over: false }))
+    }
+}
+
+impl Stream {
+    fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        if !self.over {
+            match ready!(self.frames.poll_data(cx)) {
+                Some(Ok(bytes)) => {
+                    // A stream that is closed by now has no window to open again.
+                    self.frames.flow_control().release_capacity(bytes.len()).ok();
+                    self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                Some(Err(error)) => return Poll::Ready(failed(error)),
+                None => self.over = true,
+            }
+        }
+        match ready!(self.frames.poll_trailers(cx)) {
+            Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+            Err(error) => Poll::Ready(failed(error)),
+        }
+    }
+}
+
+/// A reset that means no harm ends the body without failing it (RFC 9113 §8.1).
+fn failed<T>(error: h2::Error) -> Option<Result<T, h2::Error>> {
+    (error.reason() != Some(Reason::NO_ERROR)).then_some(Err(error))
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.get_mut().0 {
+            Kind::Http1(body) => {
+                Pin::new(body).poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BoxError::from)))
+            }
+            Kind::Http2(stream) => {
+                stream.poll_frame(cx).map(|frame| frame.map(|f| f.map_err(BoxError::from)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Http1(body) => body.is_end_stream(),
+            Kind::Http2(stream) => stream.frames.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Http1(body) => body.size_hint(),
+            Kind::Http2(stream) => stream.left.map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").finish_non_exhaustive()
+    }
+}
