@@ -26,6 +26,8 @@ mod record;
 mod request;
 mod response;
 mod settle;
+#[cfg(test)]
+mod simulation;
 mod unrecorded;
 mod upstream;
 
