@@ -61,11 +61,11 @@ impl Serve for Front {
     }
 }
 
-/// An answer of any.
+/// An answer of either.
 pub(super) enum Answering {
     Registry(<proxy::Connection as Service<Request<Incoming>>>::Future),
     Admin(<Admin as Service<Request<Incoming>>>::Future),
-    /// What a CA has asked for; nothing only where nothing is served, which the configuration refuses.
+    /// Nothing where it serves nothing, which the configuration refuses.
     Acme(Option<Response<admin::Body>>),
 }
 
@@ -82,8 +82,8 @@ impl Service<Request<Incoming>> for Connection {
             }
             (_, Some(admin)) => Answering::Admin(admin.call(request)),
             (_, None) => {
-                let path = request.uri().path();
-                Answering::Acme(self.acme.as_ref().map(|acme| acme.get(request.method(), path)))
+                let found = |acme: &Tokens| acme.get(request.method(), request.uri().path());
+                Answering::Acme(self.acme.as_ref().map(found))
             }
         }
     }
@@ -96,12 +96,10 @@ impl Future for Answering {
         match self.get_mut() {
             Self::Registry(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Left)),
             Self::Admin(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Right)),
-            Self::Acme(found) => Poll::Ready(
-                found
-                    .take()
-                    .map(|r| r.map(Either::Right))
-                    .ok_or_else(|| "nothing is served".into()),
-            ),
+            Self::Acme(found) => {
+                let found = found.take().map(|response| response.map(Either::Right));
+                Poll::Ready(found.ok_or_else(|| "this listener serves nothing".into()))
+            }
         }
     }
 }
