@@ -24,6 +24,8 @@ mod protocol;
 mod record;
 mod request;
 mod response;
+#[cfg(test)]
+mod sanitation;
 mod settle;
 mod unrecorded;
 mod upstream;
