@@ -15,7 +15,7 @@ use super::framing;
 use super::headers;
 use super::headers::Client;
 
-const SEED: u64 = 0x68_65_61_64;
+const SEED: u64 = 0x6865_6164;
 const HEADS: usize = 20_000;
 
 /// What belongs to one hop, what only a proxy may say, and what frames.

@@ -61,14 +61,18 @@ impl Target {
     }
 
     fn try_one(&self, input: &[u8], check: &impl Fn(&[u8])) {
-        let started = Instant::now();
-        let done = catch_unwind(AssertUnwindSafe(|| check(input)));
-        let took = started.elapsed();
-        if let Err(panic) = done {
-            eprintln!("{}: failed on \"{}\"", self.name, input.escape_ascii());
-            resume_unwind(panic);
+        // On a busy machine it may have waited for its turn, but not always for the same input.
+        for _ in 0..5 {
+            let started = Instant::now();
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(input))) {
+                eprintln!("{}: failed on \"{}\"", self.name, input.escape_ascii());
+                resume_unwind(panic);
+            }
+            if started.elapsed() < SLOW {
+                return;
+            }
         }
-        assert!(took < SLOW, "{}: {took:?} for \"{}\"", self.name, input.escape_ascii());
+        panic!("{}: always above {SLOW:?} for \"{}\"", self.name, input.escape_ascii());
     }
 
     fn mutated(&self, rng: &mut Rng) -> Vec<u8> {
