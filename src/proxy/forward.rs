@@ -1,3 +1,4 @@
+use std::mem::take;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -47,24 +48,27 @@ pub(super) const DISCARD: Duration = Duration::from_secs(1);
 pub(super) struct Head {
     pub(super) method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// What HTTP/1.1 keeps beside the headers: how the client spelled them.
     spelling: Extensions,
     pub(super) client: Client,
     /// The host the client asked for.
-    asked: String,
+    asked: HeaderValue,
 }
 
 impl Head {
+    /// Takes the headers out of `parts`; `peer` is the line that tells the client's address.
     pub(super) fn of(
-        parts: &Parts,
+        parts: &mut Parts,
         client: Client,
         registry: &str,
         layout: &Layout,
         metrics: &Metrics,
+        peer: Option<&HeaderValue>,
     ) -> Self {
-        let asked = headers::authority(parts, registry).to_owned();
-        let (mut headers, dropped) = headers::to_upstream(parts, &client, &asked);
+        let asked = headers::authority(parts, registry);
+        let mut headers = take(&mut parts.headers);
+        let dropped = headers::to_upstream(&mut headers, &client, &asked, peer);
         metrics.headers_dropped.inc_by(dropped);
         if let Layout::Artifactory { .. } = layout {
             headers::name_base_url(&mut headers, &client, &asked);
@@ -73,7 +77,7 @@ impl Head {
             method: parts.method.clone(),
             uri: target(&parts.uri, layout),
             headers,
-            spelling: parts.extensions.clone(),
+            spelling: take(&mut parts.extensions),
             client,
             asked,
         }
