@@ -16,6 +16,7 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod kill;
 mod limits;
 mod options;
 mod push;

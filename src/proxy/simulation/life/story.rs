@@ -76,6 +76,7 @@ impl Life {
             action,
             registry: "r.example".to_owned(),
             repository: "team/app".parse().unwrap(),
+            artifactory: None,
             reference: reference.clone(),
             tags,
             media_type: None,
