@@ -203,9 +203,9 @@ impl Running {
                 "Fewer connections than configured: the system allows too few open files"
             );
         }
-        let room = Room::new(connections, limits.handshakes);
+        let room = Room::new(connections, limits.handshakes, limits.memory_budget_bytes);
         // A crowd of clients must not keep an operator out.
-        let aside = Room::new(OPERATORS, OPERATORS);
+        let aside = Room::new(OPERATORS, OPERATORS, 0);
         let proxies = workers.each(|()| proxy.apart());
         let here = Workers::here().each(|()| proxy.clone());
         for Bound { listener, config } in bound {

@@ -336,6 +336,10 @@ pub(super) struct Limits {
     /// All such copies together; beyond it manifests pass unread.
     #[schemars(extend("default" = "64MiB"))]
     pub(super) manifest_copies: Option<Located<Size>>,
+    /// How much clients that speak HTTP/2 may send ahead of what the registry takes, together. The window of
+    /// a connection that moves a body grows from 4MiB to 64MiB while there is room for it.
+    #[schemars(extend("default" = "512MiB"))]
+    pub(super) memory_budget: Option<Located<Size>>,
     /// How long requests and attempts may take to finish after SIGTERM; then they are cut off.
     #[schemars(extend("default" = "25s"))]
     pub(super) drain: Option<Located<Period>>,
@@ -353,6 +357,7 @@ mapping!(Limits {
     upstream_write,
     manifest_copy,
     manifest_copies,
+    memory_budget,
     drain,
 });
 

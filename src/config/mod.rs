@@ -236,6 +236,8 @@ pub struct Limits {
     pub manifest_copy_bytes: usize,
     /// Bytes of all such copies.
     pub manifest_copies_bytes: usize,
+    /// Bytes that clients of HTTP/2 may send ahead, together.
+    pub memory_budget_bytes: usize,
     /// From the signal to stop to the end.
     pub drain: Duration,
 }
@@ -278,6 +280,7 @@ impl Default for Limits {
             upstream_write: Duration::from_secs(900),
             manifest_copy_bytes: 4 << 20,
             manifest_copies_bytes: 64 << 20,
+            memory_budget_bytes: 512 << 20,
             drain: Duration::from_secs(25),
         }
     }

@@ -297,7 +297,11 @@ mod tests {
             ("\"push\"", "7", "`events[0].action` is `7`; it must be a text"),
             (d.as_str(), "sha256:short", "`events[0].target.digest` is `sha256:short`; it must be"),
             ("\"digest\"", "\"digests\"", ""),
-            ("team/app\",", "Team/App\",", "`events[0].target.repository` is `Team/App`; it must"),
+            (
+                "team/app\",",
+                "team/-app\",",
+                "`events[0].target.repository` is `team/-app`; it must",
+            ),
             ("\"repository\"", "\"r\"", "`events[0].target.repository` is missing; it must be"),
             ("\"1.4.2\"", "\"-x\"", "`events[0].target.tag` is `-x`; it must be a tag"),
             ("\"size\": 1582", "\"size\": 1.5e3", "`events[0].target.size` is `1.5e3`; it must be"),

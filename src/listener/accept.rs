@@ -20,6 +20,8 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::socket;
+
 use super::Address;
 use super::Config;
 use super::Context;
@@ -155,6 +157,7 @@ impl Accepted {
                 // Without it the last small write of an answer waits for the peer's delayed
                 // acknowledgement. A socket that refuses it is about to fail anyway.
                 io.set_nodelay(true).ok();
+                socket::unpaced(&io, peer.ip());
                 let address = Some(peer.ip().to_canonical());
                 // Boxed, because every step of a connection has its own place for it.
                 let io = Box::new(Coalesced::new(io, buffers));
@@ -186,8 +189,9 @@ async fn one<Io, S>(
         return connection::serve::<_, S>(io, Protocol::Http1, service, refusal, limits, context)
             .await;
     };
+    // Boxed, so that an idle connection does not hold for ever what its handshake needed.
     let accepted = tokio::select! {
-        accepted = handshake::accept(io, tls, limits.handshake, context) => accepted,
+        accepted = Box::pin(handshake::accept(io, tls, limits.handshake, context)) => accepted,
         () = context.stop.cancelled() => None,
     };
     let Some(io) = accepted else {

@@ -18,7 +18,7 @@ pub(super) async fn accept<Io>(
     tls: Arc<rustls::ServerConfig>,
     deadline: Duration,
     context: &Context,
-) -> Option<TlsStream<Io>>
+) -> Option<Box<TlsStream<Io>>>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
@@ -27,7 +27,8 @@ where
         TlsAcceptor::from(tls).accept(io).await
     };
     match timeout(deadline, in_turn).await {
-        Ok(Ok(stream)) => Some(stream),
+        // Boxed, because whatever serves it has several places for it.
+        Ok(Ok(stream)) => Some(Box::new(stream)),
         Ok(Err(error)) => {
             context.metrics.refused("handshake");
             debug!(%error, "TLS handshake failed");

@@ -285,9 +285,9 @@ mod tests {
     use http::HeaderName;
     use http::HeaderValue;
 
-    use super::super::budget::Budget;
     use super::super::observe::Reader;
     use super::*;
+    use crate::budget::Budget;
 
     const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 

@@ -25,18 +25,6 @@ use super::forwarded::X_FORWARDED_PROTO;
 use super::location;
 use super::location::Names;
 
-/// Headers that belong to one hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
-
 /// Headers by which a proxy in front would speak; from anybody else they are lies.
 const FORWARDING: [&str; 9] = [
     "forwarded",
@@ -104,6 +92,11 @@ impl Client {
         Self { address, peer: peer.address, trust, transport: peer.transport, reached }
     }
 
+    /// The host the client asked for, of us or of the proxy in front of us.
+    fn host<'a>(&'a self, asked: &'a HeaderValue) -> &'a str {
+        self.reached.host.as_deref().or(asked.to_str().ok()).unwrap_or_default()
+    }
+
     /// The scheme the client speaks, to us or to the proxy in front of us.
     fn scheme(&self) -> &'static str {
         self.reached.scheme.unwrap_or(match self.transport {
@@ -114,47 +107,64 @@ impl Client {
 }
 
 /// The host the client asked for: what the registry should believe itself to be called.
-pub(super) fn authority<'a>(parts: &'a Parts, registry: &'a str) -> &'a str {
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    parts.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or(registry)
+pub(super) fn authority(parts: &Parts, registry: &str) -> HeaderValue {
+    let text = |text: &str| HeaderValue::from_str(text).ok();
+    let named = match parts.uri.authority() {
+        Some(authority) => text(authority.as_str()),
+        None => parts.headers.get(header::HOST).filter(|host| host.to_str().is_ok()).cloned(),
+    };
+    // A name that no header can have was never one.
+    named.or_else(|| text(registry)).unwrap_or(HeaderValue::from_static("localhost"))
 }
 
-/// The headers of the request we make of a client's request, and how many were left out for their names
-/// (H14).
-pub(super) fn to_upstream(parts: &Parts, client: &Client, authority: &str) -> (HeaderMap, u64) {
-    let mut headers = HeaderMap::with_capacity(parts.headers.len() + 4);
-    let mut dropped = 0;
-    let named = connection_names(&parts.headers);
-    for (name, value) in &parts.headers {
-        if is_ambiguous(name) {
-            dropped += 1;
-            continue;
-        }
-        let passes = !HOP_BY_HOP.contains(name)
+/// Makes a client's headers those of the request we make of it, and says how many were left out for their
+/// names (H14). `peer` is the line that tells the client's address.
+pub(super) fn to_upstream(
+    headers: &mut HeaderMap,
+    client: &Client,
+    authority: &HeaderValue,
+    peer: Option<&HeaderValue>,
+) -> u64 {
+    let named = connection_names(headers);
+    let passes = |name: &HeaderName| {
+        !is_ambiguous(name)
+            && !is_hop_by_hop(name)
             && !named.contains(name)
-            && !matches!(*name, header::HOST | header::EXPECT | header::CONTENT_LENGTH)
-            && !may_not_choose(name, client.trust);
-        let another_dialect = *name == header::FORWARDED && client.reached.told == Told::Separately;
-        if passes && !another_dialect {
-            headers.append(name.clone(), value.clone());
-        }
+            && !matches!(*name, header::EXPECT | header::CONTENT_LENGTH)
+            && !may_not_choose(name, client.trust)
+            // Another dialect than the one that counts.
+            && (*name != header::FORWARDED || client.reached.told != Told::Separately)
+    };
+    let mut dropped = 0;
+    // Most have nothing to lose, and taking one out of a map moves others.
+    if !headers.keys().all(passes) {
+        dropped = headers.iter().filter(|(name, _)| is_ambiguous(name)).count() as u64;
+        let mut rest = HeaderMap::with_capacity(headers.len() + 4);
+        let passing = headers.iter().filter(|(name, _)| passes(name));
+        passing.for_each(|(name, value)| {
+            rest.append(name, value.clone());
+        });
+        *headers = rest;
     }
-    join_cookies(&mut headers);
-    if let Ok(host) = HeaderValue::from_str(authority) {
-        headers.insert(header::HOST, host);
-    }
-    forward(&mut headers, client, authority);
-    (headers, dropped)
+    join_cookies(headers);
+    headers.insert(header::HOST, authority.clone());
+    forward(headers, client, authority, peer);
+    dropped
 }
 
 /// Says how the client reached us, or the proxies in front of us, in the words that registries read:
 /// Distribution, Harbor and Gitea build URLs of scheme and host, Artifactory also of the port. None reads
 /// `Forwarded` alone, and Distribution would prefer it to the others, so we write none of our own.
-fn forward(headers: &mut HeaderMap, client: &Client, authority: &str) {
-    let host = client.reached.host.as_deref().unwrap_or(authority);
-    let port = location::port_of(host, client.scheme());
+fn forward(
+    headers: &mut HeaderMap,
+    client: &Client,
+    authority: &HeaderValue,
+    peer: Option<&HeaderValue>,
+) {
+    let port = location::port_of(client.host(authority), client.scheme());
+    let told = client.reached.host.as_deref();
     for (name, value) in [
-        (X_FORWARDED_HOST, HeaderValue::from_str(host).ok()),
+        (X_FORWARDED_HOST, told.map_or(Some(authority.clone()), |h| HeaderValue::from_str(h).ok())),
         (X_FORWARDED_PROTO, Some(HeaderValue::from_static(client.scheme()))),
         (X_FORWARDED_PORT, Some(HeaderValue::from(port))),
     ] {
@@ -167,18 +177,21 @@ fn forward(headers: &mut HeaderMap, client: &Client, authority: &str) {
         Told::Together => client.reached.hops.as_slice(),
         _ => &[],
     };
-    for hop in told.iter().chain(&client.peer) {
+    for hop in told {
         if let Ok(hop) = HeaderValue::from_str(&hop.to_string()) {
             headers.append(X_FORWARDED_FOR, hop);
         }
     }
+    if let Some(peer) = peer {
+        headers.append(X_FORWARDED_FOR, peer.clone());
+    }
 }
 
 /// Tells Artifactory the base of the URLs it makes, as its own reverse proxies do.
-pub(super) fn name_base_url(headers: &mut HeaderMap, client: &Client, authority: &str) {
-    let host = client.reached.host.as_deref().unwrap_or(authority);
-    let base = HeaderValue::try_from(format!("{}://{host}", client.scheme()));
-    if let Some(base) = base.ok().filter(|_| !headers.contains_key(&X_JFROG_OVERRIDE_BASE_URL)) {
+pub(super) fn name_base_url(headers: &mut HeaderMap, client: &Client, authority: &HeaderValue) {
+    let base = format!("{}://{}", client.scheme(), client.host(authority));
+    let base = HeaderValue::try_from(base).ok();
+    if let Some(base) = base.filter(|_| !headers.contains_key(&X_JFROG_OVERRIDE_BASE_URL)) {
         headers.insert(X_JFROG_OVERRIDE_BASE_URL, base);
     }
 }
@@ -201,22 +214,48 @@ fn join_cookies(headers: &mut HeaderMap) {
 pub(super) fn to_client(
     headers: &mut HeaderMap,
     upstream: Option<&str>,
-    asked: &str,
+    asked: &HeaderValue,
     client: &Client,
 ) {
+    frame_once(headers);
     for name in connection_names(headers) {
         if !PROTECTED.contains(&name) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+    if headers.keys().any(is_hop_by_hop) {
+        let named: Vec<HeaderName> = headers.keys().filter(|n| is_hop_by_hop(n)).cloned().collect();
+        for name in named {
+            headers.remove(name);
+        }
     }
-    let asked = client.reached.host.as_deref().unwrap_or(asked);
-    let names = Names { upstream, asked, scheme: client.scheme() };
-    let usable = headers.get(header::LOCATION).and_then(|l| names.usable(l.as_bytes()));
+    let Some(location) = headers.get(header::LOCATION) else {
+        return;
+    };
+    let names = Names { upstream, asked: client.host(asked), scheme: client.scheme() };
+    let usable = names.usable(location.as_bytes());
     if let Some(value) = usable.and_then(|l| HeaderValue::from_maybe_shared(Bytes::from(l)).ok()) {
         headers.insert(header::LOCATION, value);
+    }
+}
+
+/// The body is what the chunks were, whatever a length beside them says; equal lengths are one (RFC 9112
+/// §6.3). hyper has read the body by these rules, and leaves the lines as they were.
+fn frame_once(headers: &mut HeaderMap) {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+        return;
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return;
+    };
+    let element = length.as_bytes().split(|b| *b == b',').next().unwrap_or_default().trim_ascii();
+    if lengths.next().is_none() && element.len() == length.len() {
+        return;
+    }
+    if let Ok(element) = HeaderValue::from_bytes(element) {
+        headers.insert(header::CONTENT_LENGTH, element);
     }
 }
 
@@ -241,6 +280,18 @@ fn is_forwarding(name: &str) -> bool {
 /// Some servers read `X_Forwarded_For` as `X-Forwarded-For` (H14).
 fn is_ambiguous(name: &HeaderName) -> bool {
     name.as_str().contains('_')
+}
+
+/// Headers that belong to one hop (RFC 9110 §7.6.1), whether `Connection` names them or not.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        header::CONNECTION
+            | header::TE
+            | header::TRAILER
+            | header::TRANSFER_ENCODING
+            | header::UPGRADE
+    ) || matches!(name.as_str(), "keep-alive" | "proxy-connection" | "http2-settings")
 }
 
 /// The headers that all `Connection` lines together name.
@@ -272,6 +323,14 @@ mod tests {
         parts(request)
     }
 
+    fn rewritten(parts: &Parts, client: &Client, authority: &'static str) -> (HeaderMap, u64) {
+        let mut headers = parts.headers.clone();
+        let peer = client.peer.map(|peer| HeaderValue::from_str(&peer.to_string()).unwrap());
+        let authority = HeaderValue::from_static(authority);
+        let dropped = to_upstream(&mut headers, client, &authority, peer.as_ref());
+        (headers, dropped)
+    }
+
     fn stranger() -> Client {
         let address = Some("192.0.2.9".parse().unwrap());
         let transport = Transport::Tls;
@@ -295,7 +354,7 @@ mod tests {
             ("Accept", "a"),
             ("Authorization", "Basic x"),
         ]);
-        let (headers, dropped) = to_upstream(&request, &stranger(), "r.example:5443");
+        let (headers, dropped) = rewritten(&request, &stranger(), "r.example:5443");
         assert_eq!(dropped, 1);
         let mut names: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
@@ -325,7 +384,7 @@ mod tests {
         ]);
         let client = Client::of(&peer, &trusted, &headers.headers);
         assert_eq!(client.address, Some("203.0.113.7".parse().unwrap()));
-        let (sent, _) = to_upstream(&headers, &client, "r");
+        let (sent, _) = rewritten(&headers, &client, "r");
         let lines: Vec<_> = sent.get_all(X_FORWARDED_FOR).iter().collect();
         assert_eq!(lines, ["1.1.1.1, 203.0.113.7", "10.2.2.2", "10.1.1.1"]);
         let far = Peer { address: Some("11.1.1.1".parse().unwrap()), transport: Transport::Tls };
@@ -341,7 +400,7 @@ mod tests {
         let given = request(&[("Forwarded", line)]);
         let client = Client::of(&peer, &trusted, &given.headers);
         assert_eq!(client.address, Some("203.0.113.7".parse().unwrap()));
-        let (sent, _) = to_upstream(&given, &client, "r.example:5443");
+        let (sent, _) = rewritten(&given, &client, "r.example:5443");
         assert_eq!(sent[header::FORWARDED], line);
         assert_eq!(sent[X_FORWARDED_HOST], "r.example:8443");
         assert_eq!(sent[X_FORWARDED_PROTO], "https");
@@ -352,15 +411,16 @@ mod tests {
         // What is beside the proxy's own words is its client's.
         let given = request(&[("Forwarded", "host=evil.example"), ("X-Forwarded-Proto", "https")]);
         let client = Client::of(&peer, &trusted, &given.headers);
-        let (sent, _) = to_upstream(&given, &client, "r.example:5443");
+        let (sent, _) = rewritten(&given, &client, "r.example:5443");
         assert!(!sent.contains_key(header::FORWARDED), "{sent:?}");
         assert_eq!(sent[X_FORWARDED_HOST], "r.example:5443");
     }
 
     #[test]
     fn artifactory_is_told_the_base_of_its_urls() {
-        let (mut headers, _) = to_upstream(&request(&[]), &stranger(), "r.example:5443");
-        name_base_url(&mut headers, &stranger(), "r.example:5443");
+        let (mut headers, _) = rewritten(&request(&[]), &stranger(), "r.example:5443");
+        let asked = HeaderValue::from_static("r.example:5443");
+        name_base_url(&mut headers, &stranger(), &asked);
         assert_eq!(headers[X_JFROG_OVERRIDE_BASE_URL], "https://r.example:5443");
     }
 
@@ -382,7 +442,8 @@ mod tests {
         ] {
             let client = Client::of(&peer, &trusted, &request(given).headers);
             let mut headers = request(&[("Location", location)]).headers;
-            to_client(&mut headers, Some("127.0.0.1:5000"), "r:80", &client);
+            let asked = HeaderValue::from_static("r:80");
+            to_client(&mut headers, Some("127.0.0.1:5000"), &asked, &client);
             assert_eq!(headers[header::LOCATION], expected, "{given:?} {location}");
         }
     }
@@ -390,7 +451,7 @@ mod tests {
     #[test]
     fn cookies_that_http_2_cut_are_whole_again() {
         let request = request(&[("Cookie", "a=1"), ("Accept", "x"), ("Cookie", "b=2")]);
-        let (headers, _) = to_upstream(&request, &stranger(), "r");
+        let (headers, _) = rewritten(&request, &stranger(), "r");
         let lines: Vec<_> = headers.get_all(header::COOKIE).iter().collect();
         assert_eq!(lines, ["a=1; b=2"]);
     }

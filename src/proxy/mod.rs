@@ -5,15 +5,17 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
-mod budget;
 mod classify;
 mod error;
 mod exchange;
 mod forward;
 mod forwarded;
 mod framing;
+mod gathered;
 mod headers;
+mod heard_out;
 mod known;
+mod linger;
 mod location;
 mod look;
 mod metrics;
@@ -36,9 +38,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
+use http::Version;
 use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
@@ -54,6 +58,7 @@ use uuid::Uuid;
 
 use crate::body::BoxError;
 use crate::body::discard;
+use crate::budget::Budget;
 use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
@@ -72,13 +77,13 @@ use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
 
-use self::budget::Budget;
 use self::classify::Exchange;
 use self::forward::DISCARD;
 use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
 use self::known::KnownTags;
+use self::linger::Early;
 use self::look::Look;
 use self::protocol::Rules;
 use self::settle::Settler;
@@ -189,6 +194,8 @@ pub struct Connection {
     inner: Arc<Inner>,
     trusted: Arc<[Network]>,
     peer: Peer,
+    /// The peer's address for the registry to read.
+    line: Option<HeaderValue>,
     session: Session,
 }
 
@@ -297,8 +304,9 @@ impl Serve for Proxy {
     type Body = ResponseBody;
 
     fn connection(&self, peer: Peer) -> Connection {
-        let session = Session::default();
-        Connection { inner: self.inner.clone(), trusted: self.trusted.clone(), peer, session }
+        let line = peer.address.and_then(|a| HeaderValue::from_str(&a.to_string()).ok());
+        let (inner, trusted) = (self.inner.clone(), self.trusted.clone());
+        Connection { inner, trusted, peer, line, session: Session::default() }
     }
 
     fn refusal(&self) -> Refusal {
@@ -312,9 +320,9 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (inner, session) = (self.inner.clone(), self.session.clone());
+        let (inner, session, line) = (self.inner.clone(), self.session.clone(), self.line.clone());
         let client = Client::of(&self.peer, &self.trusted, request.headers());
-        Box::pin(async move { Ok(inner.serve(request, client, session).await) })
+        Box::pin(async move { Ok(inner.serve(request, client, line, session).await) })
     }
 }
 
@@ -324,9 +332,10 @@ impl Inner {
         self: Arc<Self>,
         request: Request<Incoming>,
         client: Client,
+        line: Option<HeaderValue>,
         session: Session,
     ) -> Response<ResponseBody> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut body = (!body.is_end_stream()).then_some(body);
         match check(&parts, &mut body, self.idle()).await {
             Ok(()) => {}
@@ -339,23 +348,30 @@ impl Inner {
                     "Request refused"
                 );
                 // Who waits for our word before it sends a body has its answer.
-                if let Some(body) = body.filter(|_| !parts.headers.contains_key(header::EXPECT)) {
-                    timeout(DISCARD, discard(body, DISCARDED)).await.ok();
+                let unread = match body {
+                    Some(body) if !parts.headers.contains_key(header::EXPECT) => {
+                        !timeout(DISCARD, discard(body, DISCARDED)).await.unwrap_or(false)
+                    }
+                    body => body.is_some(),
+                };
+                let mut response = answer::refused(&refused);
+                if unread {
+                    response.extensions_mut().insert(Early);
                 }
-                let response = answer::refused(&refused);
                 self.metrics.answered(&parts.method, response.status());
-                return response;
+                return ended_for(parts.version, response);
             }
         }
-        let head =
-            Head::of(&parts, client, &self.config.registry, &self.config.layout, &self.metrics);
-        let metrics = self.metrics.clone();
+        let config = &self.config;
+        let (registry, layout, metrics) = (&config.registry, &config.layout, &self.metrics);
+        let head = Head::of(&mut parts, client, registry, layout, metrics, line.as_ref());
+        let bodied = body.is_some();
         let answered = match self.exchange_of(&parts, &head) {
-            Some(exchange) => self.observed(exchange, head, body, session).await,
+            Some(exchange) => self.clone().observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
         };
         let response = answered.unwrap_or_else(|error| {
-            metrics.failed(&error);
+            self.metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let path = printable(parts.uri.path(), WORDS);
             let (method, status) = (&parts.method, error.status().as_u16());
@@ -364,16 +380,20 @@ impl Inner {
             } else {
                 warn!(%error, cause, %method, path, status, "No answer from the registry");
             }
-            answer::failed(&error)
+            let mut response = answer::failed(&error);
+            if bodied && error.is_early() {
+                response.extensions_mut().insert(Early);
+            }
+            response
         });
-        metrics.answered(&parts.method, response.status());
+        self.metrics.answered(&parts.method, response.status());
         debug!(
             method = %parts.method,
             path = printable(parts.uri.path(), WORDS),
             status = response.status().as_u16(),
             "Request answered"
         );
-        response
+        ended_for(parts.version, response)
     }
 
     /// The exchange a request is, if it may change what a tag names.
@@ -387,7 +407,7 @@ impl Inner {
         let Route::Manifest { repository, reference } = route else {
             return None;
         };
-        let (media_type, coding) = classify::content_of(&parts.headers);
+        let (media_type, coding) = classify::content_of(&head.headers);
         Some(Exchange {
             intent: IntentId::now(),
             action,
@@ -398,15 +418,22 @@ impl Inner {
             tags: classify::tags_of(parts.uri.query()),
             media_type,
             coding,
-            actor: classify::actor_of(&parts.headers),
+            actor: classify::actor_of(&head.headers),
             request: event::Request {
                 id: Some(Uuid::now_v7().to_string()),
                 address: head.client.address.map(|address| address.to_string()),
-                user_agent: classify::user_agent_of(&parts.headers),
+                user_agent: classify::user_agent_of(&head.headers),
             },
             started_at: OffsetDateTime::now_utc(),
         })
     }
+}
+
+/// Over HTTP/2 an early answer ends a moment later than it is complete; over HTTP/1.1 the end of the
+/// connection is what waits.
+fn ended_for(version: Version, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let early = response.extensions_mut().remove::<Early>().is_some();
+    if early && version == Version::HTTP_2 { response.map(ResponseBody::early) } else { response }
 }
 
 /// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none
@@ -425,7 +452,12 @@ async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Re
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
         return Ok(());
     }
-    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })
+    let path = parts.uri.path();
+    let sound = match *method {
+        Method::PUT => Ambiguous::check(path).and_then(|()| Ambiguous::check_push(path)),
+        _ => Ambiguous::check(path),
+    };
+    sound.map_err(|why| Refused::Path { why })
 }
 
 /// Whether a body ends without a byte: HTTP/2 may say so in a frame of its own, HTTP/1.1 in a chunk.

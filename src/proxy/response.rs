@@ -16,7 +16,9 @@ use tokio::time::sleep;
 
 use crate::body::BoxError;
 
+use super::linger::Linger;
 use super::paced::Paced;
+use super::upstream::Inflow;
 use super::upstream::Lease;
 
 /// The body of an answer to the client.
@@ -25,8 +27,10 @@ pub struct ResponseBody(Answer);
 enum Answer {
     /// One of ours.
     Whole(Option<Bytes>),
-    /// The registry's, passing by. The connection it came on goes back when it has ended.
-    Upstream(Paced<Incoming>, Option<Lease>),
+    /// The registry's, passing by.
+    Upstream(Paced<Inflow>),
+    /// One that came early: its end waits.
+    Early(Box<ResponseBody>, Option<Linger>),
     /// It broke off, which the client learns when it has what came before.
     Broken(Pin<Box<Sleep>>, Option<BoxError>),
 }
@@ -48,20 +52,22 @@ impl Body for ResponseBody {
         let answer = &mut self.0;
         match answer {
             Answer::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Answer::Upstream(body, lease) => {
-                let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                    Some(Err(error)) => {
-                        *answer = Answer::Broken(Box::pin(sleep(LAST_WORDS)), Some(error));
-                        return self.poll_frame(cx);
-                    }
-                    frame => frame,
-                };
-                if (frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream()))
-                    && let Some(lease) = lease.take()
-                {
-                    lease.give_back();
+            Answer::Upstream(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Err(error)) => {
+                    *answer = Answer::Broken(Box::pin(sleep(LAST_WORDS)), Some(error));
+                    self.poll_frame(cx)
                 }
-                Poll::Ready(frame)
+                frame => Poll::Ready(frame),
+            },
+            Answer::Early(body, linger) => {
+                if let Some(frame) = ready!(Pin::new(body.as_mut()).poll_frame(cx)) {
+                    return Poll::Ready(Some(frame));
+                }
+                if let Some(waiting) = linger {
+                    ready!(Pin::new(waiting).poll(cx));
+                    *linger = None;
+                }
+                Poll::Ready(None)
             }
             Answer::Broken(wait, error) => {
                 ready!(wait.as_mut().poll(cx));
@@ -73,7 +79,8 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Answer::Whole(bytes) => bytes.is_none(),
-            Answer::Upstream(body, _) => body.is_end_stream(),
+            Answer::Upstream(body) => body.is_end_stream(),
+            Answer::Early(body, linger) => linger.is_none() && body.is_end_stream(),
             Answer::Broken(_, error) => error.is_none(),
         }
     }
@@ -83,7 +90,8 @@ impl Body for ResponseBody {
             Answer::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Answer::Upstream(body, _) => body.size_hint(),
+            Answer::Upstream(body) => body.size_hint(),
+            Answer::Early(body, _) => body.size_hint(),
             Answer::Broken(..) => SizeHint::default(),
         }
     }
@@ -95,12 +103,17 @@ impl ResponseBody {
         Self(Answer::Whole(Some(bytes.into())))
     }
 
+    /// The same, for a client whose request is not over.
+    pub(super) fn early(self) -> Self {
+        Self(Answer::Early(Box::new(self), Some(Linger::default())))
+    }
+
     /// The registry's body; if there is none, its connection is free at once.
     pub(super) fn upstream(body: Incoming, idle: Duration, lease: Lease) -> Self {
         if body.is_end_stream() {
             lease.give_back();
             return Self(Answer::Whole(None));
         }
-        Self(Answer::Upstream(Paced::new(body, idle), Some(lease)))
+        Self(Answer::Upstream(Paced::new(Inflow::new(body, lease), idle)))
     }
 }

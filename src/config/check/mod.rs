@@ -346,6 +346,7 @@ impl Checker<'_> {
             upstream_write: period(written.upstream_write, default.upstream_write),
             manifest_copy_bytes: size(&written.manifest_copy, default.manifest_copy_bytes),
             manifest_copies_bytes: size(&written.manifest_copies, default.manifest_copies_bytes),
+            memory_budget_bytes: size(&written.memory_budget, default.memory_budget_bytes),
             drain: period(written.drain, default.drain),
         };
         let place = written.manifest_copies.or(written.manifest_copy).map(|size| size.place);

@@ -1,4 +1,4 @@
-use std::io::Read as _;
+use std::io::Read;
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::net::SocketAddr;
@@ -22,6 +22,12 @@ use super::sidecar::Sidecar;
 /// A TLS connection byte by byte, for clients that stop in the middle.
 pub(crate) struct Raw(StreamOwned<ClientConnection, TcpStream>);
 
+impl Read for Raw {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
 /// Makes many of them.
 pub(crate) struct Dialer {
     address: SocketAddr,
@@ -34,7 +40,8 @@ impl Dialer {
         Self::speaking(sidecar, rustls::DEFAULT_VERSIONS, &[b"http/1.1"])
     }
 
-    fn speaking(
+    /// The same with these versions of TLS and these protocols on offer.
+    pub(crate) fn speaking(
         sidecar: &Sidecar,
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
@@ -48,7 +55,7 @@ impl Dialer {
         let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         let mut raw = Raw(StreamOwned::new(session, stream));
         while raw.0.conn.is_handshaking() {
             raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");

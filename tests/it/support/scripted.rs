@@ -7,6 +7,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
 
 /// A registry that does what a test says, also what no registry should do.
 ///
@@ -72,12 +75,31 @@ impl Conversation {
         body
     }
 
+    /// Reads so many bytes of a body and keeps none. Says how many there were.
+    pub(crate) fn swallow(&mut self, length: usize) -> usize {
+        let mut piece = vec![0; 256 << 10];
+        let mut swallowed = 0;
+        while swallowed < length {
+            let wanted = piece.len().min(length - swallowed);
+            match self.stream.read(&mut piece[..wanted]) {
+                Ok(read) if read > 0 => swallowed += read,
+                _ => break,
+            }
+        }
+        swallowed
+    }
+
     /// Says no more, reads no more, and leaves the connection as it is.
     pub(crate) fn hear_no_more(&self) -> ! {
         self.stream.shutdown(Shutdown::Write).ok();
         loop {
             thread::park();
         }
+    }
+
+    /// Leaves at once, which takes back what was sent to it and not read.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Says something; that nobody listens any more is no failure.

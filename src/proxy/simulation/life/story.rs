@@ -1,5 +1,6 @@
 use time::OffsetDateTime;
 
+use crate::budget::Budget;
 use crate::event::Action;
 use crate::event::Actor;
 use crate::event::IntentId;
@@ -7,7 +8,6 @@ use crate::event::Request;
 use crate::registry::Digest;
 use crate::registry::Reference;
 
-use super::super::super::budget::Budget;
 use super::super::super::classify::Coding;
 use super::super::super::classify::Exchange;
 use super::super::super::observe::Reader;
