@@ -7,6 +7,7 @@
 mod support;
 
 mod abuse;
+mod acme;
 mod admin;
 mod artifactory;
 mod clients;
@@ -23,6 +24,7 @@ mod options;
 mod paths;
 mod push;
 mod recover;
+mod reload;
 mod settle;
 mod tools;
 mod transparent;

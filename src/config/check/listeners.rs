@@ -28,6 +28,7 @@ pub(super) struct Draft {
     pub(super) address: Located<Address>,
     serves: Vec<Serve>,
     pub(super) identity: Option<Located<String>>,
+    further_identities: Vec<Located<String>>,
     trusted_proxies: Vec<Network>,
     /// Nobody wrote it.
     pub(super) is_default: bool,
@@ -40,6 +41,7 @@ impl Draft {
             address: Located::new(address, Place::of("listeners")),
             serves: vec![serves],
             identity: identity.map(|name| Located::new(name.to_owned(), Place::of("listeners"))),
+            further_identities: Vec::new(),
             trusted_proxies: Vec::new(),
             is_default: true,
         }
@@ -137,10 +139,13 @@ impl Checker<'_> {
         }
         let serves: Vec<Serve> = serves?.value.into_iter().map(|serve| serve.value).collect();
         let trusted = value.trusted_proxies.unwrap_or_default();
+        let mut identities = value.identity.map(|identities| identities.0).unwrap_or_default();
+        let identity = (!identities.is_empty()).then(|| identities.remove(0));
         Some(Draft {
             address: self.local(address?),
             serves,
-            identity: value.identity,
+            identity,
+            further_identities: identities,
             trusted_proxies: trusted.into_iter().map(|network| network.value).collect(),
             is_default: false,
         })
@@ -183,6 +188,9 @@ impl Checker<'_> {
         name: Option<&Located<Name>>,
     ) -> Vec<Listener> {
         for draft in &drafts {
+            for further in &draft.further_identities {
+                self.known_identity(further, identities);
+            }
             match &draft.identity {
                 None => self.plain(draft),
                 Some(wanted) => {
@@ -203,13 +211,15 @@ impl Checker<'_> {
             address: draft.address,
             serves: draft.serves,
             identity: draft.identity,
+            further_identities: draft.further_identities,
             trusted_proxies: draft.trusted_proxies,
         };
         drafts.into_iter().map(listener).collect()
     }
 
     fn plain(&mut self, draft: &Draft) {
-        if draft.address.is_local() {
+        // Its answers are for everybody, and no secret comes there.
+        if draft.address.is_local() || draft.serves == [Serve::Acme] {
             return;
         }
         let address = quoted(&draft.address.to_string());

@@ -15,7 +15,10 @@ use rustls::StreamOwned;
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::prelude::X509Certificate;
 
 use super::sidecar::Sidecar;
 
@@ -31,6 +34,7 @@ impl Read for Raw {
 /// Makes many of them.
 pub(crate) struct Dialer {
     address: SocketAddr,
+    name: ServerName<'static>,
     config: Arc<ClientConfig>,
 }
 
@@ -47,11 +51,13 @@ impl Dialer {
         alpn: &[&[u8]],
     ) -> Self {
         let config = Arc::new(config(&sidecar.ca(), versions, alpn));
-        Self { address: sidecar.address("registry"), config }
+        let name = "localhost".try_into().unwrap();
+        Self { address: sidecar.address("registry"), name, config }
     }
 
+    #[track_caller]
     pub(crate) fn dial(&self) -> Raw {
-        let name = "localhost".try_into().unwrap();
+        let name = self.name.clone();
         let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -79,12 +85,33 @@ impl Raw {
         Dialer::speaking(sidecar, versions, alpn).dial()
     }
 
+    /// To the sidecar's registry listener, under this name, trusting this CA; no session is resumed.
+    #[track_caller]
+    pub(crate) fn trusting(sidecar: &Sidecar, ca: &Path, name: &str) -> Self {
+        let config = Arc::new(config(ca, rustls::DEFAULT_VERSIONS, &[b"http/1.1"]));
+        let name = name.to_owned().try_into().unwrap();
+        Dialer { address: sidecar.address("registry"), name, config }.dial()
+    }
+
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
         self.0.conn.protocol_version()
     }
 
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.0.conn.alpn_protocol()
+    }
+
+    /// The certificate that was shown, DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.0.conn.peer_certificates().expect("a certificate")[0].to_vec()
+    }
+
+    /// Its common name.
+    pub(crate) fn common_name(&self) -> String {
+        let shown = self.certificate();
+        let (_, shown) = X509Certificate::from_der(&shown).unwrap();
+        let mut names = shown.subject().iter_common_name();
+        names.next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned()
     }
 
     #[track_caller]
