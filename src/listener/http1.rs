@@ -35,6 +35,9 @@ use super::heads::Late;
 use super::heads::Phase;
 use super::heads::Turn;
 
+/// What is read of a body at once, and written of an answer; every connection that moves one has so much.
+const READ: usize = 128 << 10;
+
 /// A service that says whose turn it is.
 struct Turning<S> {
     service: S,
@@ -69,6 +72,7 @@ pub(super) async fn serve<Io, S>(
     let mut connection = Builder::new()
         .preserve_header_case(true)
         .max_header_size(HEAD as usize)
+        .max_buf_size(READ)
         .serve_connection(TokioIo::new(io), Turning { service, turn: turn.clone() });
     // `biased`, so that a request which is here already is one of those that are finished.
     let ended = tokio::select! {

@@ -17,6 +17,7 @@ mod dialects;
 mod drain;
 mod events;
 mod framing;
+mod kill;
 mod lies;
 mod limits;
 mod options;
