@@ -101,7 +101,9 @@ mod tests {
         assert!(small.iter().all(|buffer| buffer.len() == SMALL));
         drop(lent);
         assert_eq!(pool.lent(), 0);
-        assert_eq!((pool.lock().large.len(), pool.lock().small.len()), (KEPT, KEPT));
+        let shelf = pool.lock();
+        assert_eq!((shelf.large.len(), shelf.small.len()), (KEPT, KEPT));
+        drop(shelf);
         assert!(pool.take().is_some());
     }
 }
