@@ -168,6 +168,8 @@ pub struct Listener {
     pub identity: Option<Located<String>>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// Who is told, and of what.

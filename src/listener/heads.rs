@@ -3,6 +3,7 @@ use std::io::ErrorKind;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering;
 use std::task::Context;
@@ -17,6 +18,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::ReadBuf;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::Refusal;
@@ -48,7 +50,11 @@ pub(super) struct Heads<Io> {
 
 /// Whose turn it is on a connection; shared with its service.
 #[derive(Debug, Default)]
-pub(super) struct Turn(AtomicU8);
+pub(super) struct Turn {
+    phase: AtomicU8,
+    used: AtomicBool,
+    first: Notify,
+}
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +78,7 @@ pub(super) enum Late {
 
 impl Turn {
     pub(super) fn phase(&self) -> Phase {
-        match self.0.load(Ordering::Relaxed) {
+        match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Theirs,
             1 => Phase::Ours,
             _ => Phase::Said,
@@ -80,7 +86,26 @@ impl Turn {
     }
 
     pub(super) fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// A request has come.
+    pub(super) fn begin(&self) {
+        self.set(Phase::Ours);
+        if !self.used.swap(true, Ordering::Relaxed) {
+            self.first.notify_one();
+        }
+    }
+
+    /// Waits for the first request, which may be long ago.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if it is dropped and called again.
+    pub(super) async fn used(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.first.notified().await;
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod events;
 mod framing;
 mod limits;
 mod options;
+mod proxied;
 mod push;
 mod recover;
 mod settle;

@@ -29,6 +29,7 @@ pub(super) struct Draft {
     serves: Vec<Serve>,
     pub(super) identity: Option<Located<String>>,
     trusted_proxies: Vec<Network>,
+    proxy_protocol: bool,
     /// Nobody wrote it.
     pub(super) is_default: bool,
 }
@@ -41,6 +42,7 @@ impl Draft {
             serves: vec![serves],
             identity: identity.map(|name| Located::new(name.to_owned(), Place::of("listeners"))),
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             is_default: true,
         }
     }
@@ -137,11 +139,19 @@ impl Checker<'_> {
         }
         let serves: Vec<Serve> = serves?.value.into_iter().map(|serve| serve.value).collect();
         let trusted = value.trusted_proxies.unwrap_or_default();
+        let proxy_protocol = value.proxy_protocol.filter(|said| said.value);
+        if let Some(said) = &proxy_protocol
+            && !serves.contains(&Serve::Registry)
+        {
+            let message = "`pushbell health` could not ask a listener for operators that waits for PROXY headers";
+            self.wrong(&said.place, message, "remove the key here; it is for `serve: [registry]`");
+        }
         Some(Draft {
             address: self.local(address?),
             serves,
             identity: value.identity,
             trusted_proxies: trusted.into_iter().map(|network| network.value).collect(),
+            proxy_protocol: proxy_protocol.is_some(),
             is_default: false,
         })
     }
@@ -204,6 +214,7 @@ impl Checker<'_> {
             serves: draft.serves,
             identity: draft.identity,
             trusted_proxies: draft.trusted_proxies,
+            proxy_protocol: draft.proxy_protocol,
         };
         drafts.into_iter().map(listener).collect()
     }
