@@ -14,6 +14,7 @@ mod deliver;
 mod dialects;
 mod drain;
 mod events;
+mod exhaustion;
 mod framing;
 mod limits;
 mod options;
