@@ -22,6 +22,8 @@ mod proxied;
 mod push;
 mod recover;
 mod settle;
+mod slow;
+mod stops;
 mod tools;
 mod transparent;
 mod trust;

@@ -17,6 +17,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
+use socket2::Domain;
+use socket2::Socket;
+use socket2::Type;
+
 use super::sidecar::Sidecar;
 
 /// A TLS connection byte by byte, for clients that stop in the middle.
@@ -26,6 +30,7 @@ pub(crate) struct Raw(StreamOwned<ClientConnection, TcpStream>);
 pub(crate) struct Dialer {
     address: SocketAddr,
     config: Arc<ClientConfig>,
+    room: Option<usize>,
 }
 
 impl Dialer {
@@ -40,16 +45,32 @@ impl Dialer {
         alpn: &[&[u8]],
     ) -> Self {
         let config = Arc::new(config(&sidecar.ca(), versions, alpn));
-        Self { address: sidecar.address("registry"), config }
+        Self { address: sidecar.address("registry"), config, room: None }
+    }
+
+    /// The same with as little room for what comes as the system allows.
+    pub(crate) fn with_little_room(&self) -> Self {
+        Self { address: self.address, config: Arc::clone(&self.config), room: Some(1) }
+    }
+
+    /// A connection without a handshake.
+    pub(crate) fn connect(&self) -> Raw {
+        let name = "localhost".try_into().unwrap();
+        let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
+        if let Some(room) = self.room {
+            // Before the connection is made, so that the other side is told of it from the start.
+            socket.set_recv_buffer_size(room).unwrap();
+        }
+        socket.connect(&self.address.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        Raw(StreamOwned::new(session, stream))
     }
 
     pub(crate) fn dial(&self) -> Raw {
-        let name = "localhost".try_into().unwrap();
-        let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let mut raw = Raw(StreamOwned::new(session, stream));
+        let mut raw = self.connect();
         while raw.0.conn.is_handshaking() {
             raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");
         }

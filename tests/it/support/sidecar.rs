@@ -166,6 +166,11 @@ impl Sidecar {
         self.process.signal(Signal::TERM);
     }
 
+    /// Ends it as a power cut would, and does not wait for that.
+    pub(crate) fn cut(&self) {
+        self.process.signal(Signal::KILL);
+    }
+
     /// Ends it as a power cut would.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
