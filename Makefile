@@ -54,6 +54,6 @@ doc:  ## the tour of the source, rendered: target/doc/pushbell/index.html
 	@deploy/install.sh $(BUILD_PACKAGES)
 	$(CARGO) doc --locked --no-deps
 
-bench:  ## measured against nginx, side by side
+bench:  ## measured beside nginx and HAProxy: every target in one table; BENCH="--quick", BENCH=--help
 	@deploy/install.sh $(BENCH_PACKAGES)
-	$(CARGO) bench --locked
+	$(CARGO) bench --locked -- $(BENCH)

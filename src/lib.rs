@@ -35,9 +35,11 @@
 
 // No knowledge of us.
 pub mod body;
+pub mod budget;
 pub mod points;
 pub mod registry;
 pub mod secret;
+pub mod socket;
 pub mod tasks;
 pub mod telemetry;
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Lowest first. A module uses lower ranks only; equals do not know each other.
 const RANKS: &[&[&str]] = &[
-    &["body", "points", "secret", "tasks", "telemetry", "registry"],
+    &["body", "budget", "points", "secret", "socket", "tasks", "telemetry", "registry"],
     &["event", "certs", "shutdown"],
     &["listener", "connect", "outbox"],
     &["proxy", "ingest", "watch", "delivery"],

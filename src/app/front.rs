@@ -1,5 +1,7 @@
 use std::future::Future;
 use std::pin::Pin;
+use std::task::Context;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::Request;
@@ -55,24 +57,39 @@ impl Serve for Front {
     }
 }
 
+/// An answer of either.
+pub(super) enum Answering {
+    Registry(<proxy::Connection as Service<Request<Incoming>>>::Future),
+    Admin(<Admin as Service<Request<Incoming>>>::Future),
+    /// The configuration refuses a listener that serves nothing.
+    Nobody,
+}
+
 impl Service<Request<Incoming>> for Connection {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
+    type Future = Answering;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let path = request.uri().path();
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let ours = || request.uri().path().starts_with(OURS);
         match (&self.registry, &self.admin) {
-            (Some(registry), admin) if admin.is_none() || !path.starts_with(OURS) => {
-                let answered = registry.call(request);
-                Box::pin(async move { Ok(answered.await?.map(Either::Left)) })
+            (Some(registry), admin) if admin.is_none() || !ours() => {
+                Answering::Registry(registry.call(request))
             }
-            (_, Some(admin)) => {
-                let answered = admin.call(request);
-                Box::pin(async move { Ok(answered.await?.map(Either::Right)) })
-            }
-            // The configuration refuses a listener that serves nothing.
-            (_, None) => Box::pin(async { Err("this listener serves nothing".into()) }),
+            (_, Some(admin)) => Answering::Admin(admin.call(request)),
+            (_, None) => Answering::Nobody,
+        }
+    }
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Registry(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Left)),
+            Self::Admin(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Right)),
+            Self::Nobody => Poll::Ready(Err("this listener serves nothing".into())),
         }
     }
 }

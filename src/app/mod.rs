@@ -203,9 +203,9 @@ impl Running {
                 "Fewer connections than configured: the system allows too few open files"
             );
         }
-        let room = Room::new(connections, limits.handshakes);
+        let room = Room::new(connections, limits.handshakes, limits.memory_budget_bytes);
         // A crowd of clients must not keep an operator out.
-        let aside = Room::new(OPERATORS, OPERATORS);
+        let aside = Room::new(OPERATORS, OPERATORS, 0);
         let proxies = workers.each(|()| proxy.apart());
         let here = Workers::here().each(|()| proxy.clone());
         for Bound { listener, config } in bound {
@@ -306,6 +306,7 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
     proxy::Config {
         registry,
         connector: parts.upstream.clone(),
+        layout: config.registry.layout.clone(),
         upstream_authority: match &config.registry.upstream.value {
             Upstream::Http { host, port } | Upstream::Https { host, port } => {
                 Some(authority(host, *port))

@@ -9,6 +9,7 @@ use crate::event::Action;
 use crate::event::Change;
 use crate::listener::Network;
 use crate::registry::Kind;
+use crate::registry::RepositoryKey;
 
 use super::address::Address;
 use super::error::Located;
@@ -29,7 +30,9 @@ use super::url::Url;
 use super::words::DialectName;
 use super::words::Format;
 use super::words::IntentMode;
+use super::words::LayoutName;
 use super::words::Level;
+use super::words::MethodName;
 use super::words::OnFailure;
 use super::words::PresetName;
 use super::words::SchemeName;
@@ -79,9 +82,29 @@ pub(super) struct Registry {
     pub(super) upstream_tls: Option<Located<Tls>>,
     /// An account for our own read-only looks at tags. Left out: they are anonymous.
     pub(super) look: Option<Located<Look>>,
+    /// How its paths name repositories: `plain` is `/v2/<name>/…`.
+    #[schemars(extend("default" = "plain"))]
+    pub(super) layout: Option<Located<LayoutName>>,
+    /// For the layout `artifactory` only.
+    pub(super) artifactory: Option<Located<Artifactory>>,
 }
 
-mapping!(Registry { name, upstream, upstream_tls, look } later { "layout", "artifactory" });
+mapping!(Registry { name, upstream, upstream_tls, look, layout, artifactory });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Artifactory {
+    /// What says which of Artifactory's repositories a client means: the first component of the name, the
+    /// host's name, or the port. The path of its API, `/artifactory/api/docker/<key>/v2/`, is understood
+    /// with each.
+    #[schemars(extend("default" = "repository-path"))]
+    pub(super) method: Option<Located<MethodName>>,
+    /// The key of the repository that this host or port is for; its requests go to the path of the API.
+    /// With `repository-path` each name has its own.
+    pub(super) repository_key: Option<Located<RepositoryKey>>,
+}
+
+mapping!(Artifactory { method, repository_key });
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -317,6 +340,10 @@ pub(super) struct Limits {
     /// All such copies together; beyond it manifests pass unread.
     #[schemars(extend("default" = "64MiB"))]
     pub(super) manifest_copies: Option<Located<Size>>,
+    /// How much clients that speak HTTP/2 may send ahead of what the registry takes, together. The window of
+    /// a connection that moves a body grows from 4MiB to 64MiB while there is room for it.
+    #[schemars(extend("default" = "512MiB"))]
+    pub(super) memory_budget: Option<Located<Size>>,
     /// How long requests and attempts may take to finish after SIGTERM; then they are cut off.
     #[schemars(extend("default" = "25s"))]
     pub(super) drain: Option<Located<Period>>,
@@ -334,6 +361,7 @@ mapping!(Limits {
     upstream_write,
     manifest_copy,
     manifest_copies,
+    memory_budget,
     drain,
 });
 

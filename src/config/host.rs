@@ -14,6 +14,8 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
+use crate::registry::RepositoryKey;
+
 use super::read::Scalar;
 use super::read::Wrong;
 use super::read::quoted;
@@ -31,6 +33,7 @@ pub struct Name {
 pub(super) struct Covered(pub(super) String);
 
 text_schema! {
+    RepositoryKey: { "type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$" },
     Name: { "type": "string", "examples": ["registry.example.com", "localhost:5443"] },
     Covered: { "type": "string", "examples": ["registry.example.com", "127.0.0.1"] },
 }
@@ -103,6 +106,22 @@ impl Scalar for Name {
             return Err(Wrong::new(message, remedy));
         }
         Ok(Self::new(&host, port))
+    }
+}
+
+impl Scalar for RepositoryKey {
+    const EXPECTED: &'static str = "a repository key such as `docker-local`";
+
+    fn parse(text: &str) -> Result<Self, Wrong> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+        let known = Some(text).filter(|text| text.len() <= 64 && text.bytes().all(plain));
+        known.and_then(|text| text.parse().ok()).ok_or_else(|| {
+            let message = format!("{} is no key of a repository", quoted(text));
+            Wrong::new(
+                message,
+                "use up to 64 letters, digits, `.`, `_` and `-`, as Artifactory does",
+            )
+        })
     }
 }
 

@@ -38,6 +38,7 @@ use http::HeaderValue;
 
 use crate::event::Filter;
 use crate::listener::Network;
+use crate::registry::Layout;
 use crate::secret::Secret;
 
 use self::check::Origin;
@@ -64,7 +65,9 @@ pub use self::url::Url;
 pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::IntentMode;
+pub use self::words::LayoutName;
 pub use self::words::Level;
+pub use self::words::MethodName;
 pub use self::words::OnFailure;
 pub use self::words::PresetName;
 pub use self::words::SchemeName;
@@ -109,6 +112,8 @@ pub struct Registry {
     pub tls: Tls,
     /// The account of our own looks.
     pub look: Option<Look>,
+    /// How its paths name repositories.
+    pub layout: Layout,
 }
 
 /// Trust and identity towards a server.
@@ -233,6 +238,8 @@ pub struct Limits {
     pub manifest_copy_bytes: usize,
     /// Bytes of all such copies.
     pub manifest_copies_bytes: usize,
+    /// Bytes that clients of HTTP/2 may send ahead, together.
+    pub memory_budget_bytes: usize,
     /// From the signal to stop to the end.
     pub drain: Duration,
 }
@@ -275,6 +282,7 @@ impl Default for Limits {
             upstream_write: Duration::from_secs(900),
             manifest_copy_bytes: 4 << 20,
             manifest_copies_bytes: 64 << 20,
+            memory_budget_bytes: 512 << 20,
             drain: Duration::from_secs(25),
         }
     }

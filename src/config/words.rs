@@ -129,6 +129,24 @@ words! {
         Reject = "reject",
     };
 
+    /// How a registry's paths name repositories.
+    LayoutName, "layout", "`plain` or `artifactory`" {
+        /// As the OCI distribution specification has it.
+        Plain = "plain",
+        /// As Artifactory has it.
+        Artifactory = "artifactory",
+    };
+
+    /// What says which of Artifactory's repositories a client means.
+    MethodName, "method", "`repository-path`, `subdomain` or `port`" {
+        /// The first component of the name.
+        RepositoryPath = "repository-path",
+        /// The host's name.
+        Subdomain = "subdomain",
+        /// The port.
+        Port = "port",
+    };
+
     /// How it is written down that a push is about to become complete for the registry.
     IntentMode, "way to keep intents", "`sync`, `async` or `off`" {
         /// On the disk before the registry has all of it.

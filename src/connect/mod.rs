@@ -26,6 +26,8 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use crate::socket;
+
 pub use self::error::Error;
 pub use self::error::Step;
 pub use self::stream::Connection;
@@ -242,6 +244,7 @@ async fn dial(address: SocketAddr, policy: Policy, at: &str) -> Result<TcpStream
     }
     // A request's last piece must not wait for the acknowledgement of the one before it.
     stream.set_nodelay(true).map_err(failed)?;
+    socket::unpaced(&stream, peer);
     Ok(stream)
 }
 

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
+use crate::registry::ArtifactoryName;
 use crate::registry::Digest;
 use crate::registry::Kind;
 use crate::registry::MediaType;
@@ -41,6 +42,8 @@ pub struct Event {
     pub registry: String,
     /// The repository, without host.
     pub repository: RepositoryName,
+    /// What Artifactory calls it, where it is one.
+    pub artifactory: Option<ArtifactoryName>,
     /// The tag, where the manifest was pushed or deleted by one.
     pub tag: Option<Tag>,
     /// The digest of the manifest; unknown for the delete of a tag, and to sources that do not tell it.

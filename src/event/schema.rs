@@ -16,6 +16,7 @@ use time::format_description::BorrowedFormatItem;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 
+use crate::registry::ArtifactoryName;
 use crate::registry::Digest;
 use crate::registry::Kind;
 use crate::registry::Platform;
@@ -76,6 +77,10 @@ pub struct Data {
     pub registry: String,
     /// The repository, without the registry.
     pub repository: String,
+    /// What Artifactory calls it: key and image apart, however the request said it; absent for any other
+    /// registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifactory: Option<ArtifactoryData>,
     /// The tag; null where the manifest was named by its digest.
     pub tag: Option<String>,
     /// The digest of the manifest; null where the registry does not tell it.
@@ -141,6 +146,15 @@ pub struct Data {
     /// When the registry answered.
     #[schemars(extend("format" = "date-time"))]
     pub answered_at: Option<String>,
+}
+
+/// A repository and an image of Artifactory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ArtifactoryData {
+    /// The key of the repository.
+    pub repository_key: String,
+    /// The image in that repository.
+    pub image_name: String,
 }
 
 /// One entry of an index.
@@ -278,6 +292,7 @@ impl Envelope {
                 .repository
                 .parse()
                 .map_err(|_| Unreadable::Field { field: "repository" })?,
+            artifactory: d.artifactory.map(artifactory).transpose()?,
             tag: d
                 .tag
                 .map(|t| t.parse().map_err(|_| Unreadable::Field { field: "tag" }))
@@ -319,6 +334,16 @@ fn word<T>(field: &'static str, text: &str, of: fn(&str) -> Option<T>) -> Result
     of(text).ok_or(Unreadable::Field { field })
 }
 
+fn artifactory(data: ArtifactoryData) -> Result<ArtifactoryName, Unreadable> {
+    let wrong = Unreadable::Field { field: "artifactory" };
+    let (Ok(repository_key), Ok(image_name)) =
+        (data.repository_key.parse(), data.image_name.parse())
+    else {
+        return Err(wrong);
+    };
+    Ok(ArtifactoryName { repository_key, image_name })
+}
+
 fn platform(data: PlatformData) -> Result<Platform, Unreadable> {
     Ok(Platform {
         os: data.os,
@@ -343,6 +368,10 @@ impl Data {
             previous_digest: text(event.previous_digest.as_ref()),
             registry: event.registry.clone(),
             repository: event.repository.to_string(),
+            artifactory: event.artifactory.as_ref().map(|name| ArtifactoryData {
+                repository_key: name.repository_key.to_string(),
+                image_name: name.image_name.to_string(),
+            }),
             tag: event.tag.as_ref().map(ToString::to_string),
             digest: text(event.digest.as_ref()),
             reference: event.reference(),
@@ -404,6 +433,7 @@ pub(crate) mod tests {
             previous_digest: Some(digest("before")),
             registry: "registry.example.com".to_owned(),
             repository: "team/app".parse().unwrap(),
+            artifactory: None,
             tag: Some("1.4.2".parse().unwrap()),
             digest: Some(digest("after")),
             kind: Some(Kind::Index),
@@ -464,8 +494,14 @@ pub(crate) mod tests {
             sequence: None,
             ..sample()
         };
+        let name = ArtifactoryName {
+            repository_key: "docker-local".parse().unwrap(),
+            image_name: "team/app".parse().unwrap(),
+        };
+        let kept_apart = Event { artifactory: Some(name), ..sample() };
+        assert_eq!(Envelope::read(&Envelope::of(&kept_apart).to_json()).unwrap(), kept_apart);
         let moved_on = Event { current_digest: sample().digest, ..sample() };
-        for event in [sample(), bare, moved_on] {
+        for event in [sample(), bare, moved_on, kept_apart] {
             let value = serde_json::to_value(Envelope::of(&event)).unwrap();
             let wrong: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
             assert!(wrong.is_empty(), "{wrong:?}");

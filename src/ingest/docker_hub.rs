@@ -242,7 +242,11 @@ mod tests {
         for (from, to, expected) in [
             ("\"push_data\"", "\"push\"", "`push_data` is missing; it must be an object"),
             ("\"repository\": {", "\"repository\": 1, \"r\": {", "`repository` is `1`; it must be"),
-            ("\"acme/app\"", "\"Acme/App\"", "`repository.repo_name` is `Acme/App`; it must be a"),
+            (
+                "\"acme/app\"",
+                "\"Acme//App\"",
+                "`repository.repo_name` is `Acme//App`; it must be a",
+            ),
             ("\"acme/app\"", "7", "`repository.repo_name` is `7`; it must be a text"),
             ("\"1.4.2\"", "\"a b\"", "`push_data.tag` is `a b`; it must be a tag"),
             ("\"1.4.2\"", "\"sha256:x\"", "`push_data.tag` is `sha256:x`; it must be a tag"),

@@ -109,6 +109,7 @@ impl<'a> Reading<'a> {
             previous_digest: None,
             registry: told.registry,
             repository: told.repository,
+            artifactory: None,
             tag: told.tag,
             digest: told.digest,
             kind: if told.action == Action::Mount { None } else { kind },

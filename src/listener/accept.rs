@@ -25,6 +25,8 @@ use tokio::time::Instant;
 use tokio::time::sleep;
 use tracing::warn;
 
+use crate::socket;
+
 use super::Address;
 use super::Config;
 use super::Context;
@@ -261,6 +263,7 @@ impl Accepted {
                 // Without it the last small write of an answer waits for the peer's delayed
                 // acknowledgement. A socket that refuses it is about to fail anyway.
                 io.set_nodelay(true).ok();
+                socket::unpaced(&io, peer);
                 // Boxed, because every step of a connection has its own place for it.
                 let io = Box::new(Coalesced::new(io, buffers));
                 one(io, Some(peer), door, serve, context).await;
@@ -281,8 +284,7 @@ where
     let (refusal, deadline) = (serve.refusal(), Instant::now() + limits.handshake);
     let mut address = peer;
     if door.proxy_protocol.is_some() {
-        let told = handshake::told(&mut io, deadline, context).await;
-        match told {
+        match Box::pin(handshake::told(&mut io, deadline, context)).await {
             Some(Source::Client(client)) => address = Some(client),
             Some(Source::Own) => {}
             None => return,
@@ -293,7 +295,8 @@ where
         return connection::serve::<_, S>(io, Protocol::Http1, service, refusal, limits, context)
             .await;
     };
-    let Some(io) = handshake::accept(io, tls, deadline, context).await else {
+    // Boxed, so that an idle connection does not hold for ever what its handshake needed.
+    let Some(io) = Box::pin(handshake::accept(io, tls, deadline, context)).await else {
         return;
     };
     let protocol = match io.get_ref().1.alpn_protocol() {

@@ -38,8 +38,11 @@ pub(super) async fn serve<Io, S>(
     S: Serve,
 {
     let io = Timed::new(io, limits.stall).lingering(LINGER);
+    // Boxed each, or an idle connection of the one would hold the room that the other needs.
     match protocol {
-        Protocol::Http1 => http1::serve::<_, S>(io, service, refusal, limits, context).await,
-        Protocol::Http2 => http2::serve::<_, S>(io, service, limits, context).await,
+        Protocol::Http1 => {
+            Box::pin(http1::serve::<_, S>(io, service, refusal, limits, context)).await;
+        }
+        Protocol::Http2 => Box::pin(http2::serve::<_, S>(io, service, limits, context)).await,
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn accept<Io>(
     tls: Arc<rustls::ServerConfig>,
     deadline: Instant,
     context: &Context,
-) -> Option<TlsStream<Io>>
+) -> Option<Box<TlsStream<Io>>>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
@@ -48,7 +48,8 @@ where
         TlsAcceptor::from(tls).accept(io).await
     };
     match in_time(in_turn, deadline, context).await? {
-        Ok(stream) => Some(stream),
+        // Boxed, because whatever serves it has several places for it.
+        Ok(stream) => Some(Box::new(stream)),
         Err(error) => {
             context.metrics.refused("handshake");
             debug!(%error, "TLS handshake failed");

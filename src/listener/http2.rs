@@ -31,9 +31,8 @@ use super::guarded::Guarded;
 use super::guarded::Guilt;
 use super::guarded::Verdict;
 use super::stream;
+use super::windows::Size;
 
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
 const FRAME: u32 = 64 << 10;
 const STREAMS: u32 = 100;
 /// How much of one answer may wait for the socket.
@@ -69,10 +68,12 @@ where
 {
     let verdict = Arc::new(Verdict::default());
     let io = Guarded::new(io, limits.request_head, verdict.clone());
-    let Some(mut connection) = begin(io, limits, context).await else {
+    let mut window = context.room.windows.open();
+    let Some(mut connection) = begin(io, window.size(), limits, context).await else {
         return;
     };
     let streams = Arc::new(Streams::new());
+    let moving = window.moving().clone();
     let mut stage = Stage::Open;
     let timer = sleep(limits.idle);
     pin!(timer);
@@ -90,7 +91,7 @@ where
             accepted = connection.accept() => match accepted {
                 Some(Ok((request, respond))) => {
                     let (head, frames) = request.into_parts();
-                    let body = Incoming::http2(frames, &head.headers);
+                    let body = Incoming::http2(frames, &head.headers, window.moving().clone());
                     let method = head.method.clone();
                     let call = service.call(Request::from_parts(head, body));
                     let open = Open::new(&streams);
@@ -106,6 +107,16 @@ where
                 }
                 None => break,
             },
+            () = moving.enough(), if stage == Stage::Open => {
+                window.grow(|size| {
+                    // Refused as long as the client has not agreed to the last change; there is a next time.
+                    let agreed = connection.set_initial_window_size(size.stream).is_ok();
+                    if agreed {
+                        connection.set_target_window_size(size.connection);
+                    }
+                    agreed
+                });
+            }
             () = context.stop.cancelled(), if stage == Stage::Open => {
                 connection.graceful_shutdown();
                 stage = Stage::Draining;
@@ -134,13 +145,18 @@ where
 }
 
 /// Waits for the client to begin, as long as it may take.
-async fn begin<Io>(io: Io, limits: &Limits, context: &Context) -> Option<Connection<Io, Bytes>>
+async fn begin<Io>(
+    io: Io,
+    window: Size,
+    limits: &Limits,
+    context: &Context,
+) -> Option<Connection<Io, Bytes>>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let begun = Builder::new()
-        .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_window_size(window.stream)
+        .initial_connection_window_size(window.connection)
         .max_frame_size(FRAME)
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEAD)

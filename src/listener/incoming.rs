@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
@@ -18,6 +19,8 @@ use http_body::SizeHint;
 
 use crate::body::BoxError;
 
+use super::windows::Moving;
+
 /// A client's body on its way in. What is read of it makes room for as much more.
 pub struct Incoming(Kind);
 
@@ -32,6 +35,9 @@ struct Stream {
     left: Option<u64>,
     /// All data has come, only trailers may follow.
     over: bool,
+    /// What has moved since the connection was told of it.
+    moved: usize,
+    moving: Arc<Moving>,
 }
 
 impl Incoming {
@@ -39,10 +45,10 @@ impl Incoming {
         Self(Kind::Http1(body))
     }
 
-    pub(super) fn http2(frames: RecvStream, headers: &HeaderMap) -> Self {
+    pub(super) fn http2(frames: RecvStream, headers: &HeaderMap, moving: Arc<Moving>) -> Self {
         let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::to_str);
         let left = length.and_then(|length| length.ok()?.parse().ok());
-        Self(Kind::Http2(Stream { frames, left, over: false }))
+        Self(Kind::Http2(Stream { frames, left, over: false, moved: 0, moving }))
     }
 }
 
@@ -56,6 +62,10 @@ impl Stream {
                 Some(Ok(bytes)) => {
                     // A stream that is closed by now has no window to open again.
                     self.frames.flow_control().release_capacity(bytes.len()).ok();
+                    self.moved = self.moved.saturating_add(bytes.len());
+                    if self.moving.moved(self.moved) {
+                        self.moved = 0;
+                    }
                     self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }

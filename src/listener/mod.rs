@@ -25,6 +25,7 @@ mod seldom;
 mod spare;
 mod stream;
 mod timed;
+mod windows;
 mod workers;
 
 use std::fmt;
@@ -54,6 +55,8 @@ pub use self::patience::Patience;
 pub use self::timed::Timed;
 pub use self::workers::PerWorker;
 pub use self::workers::Workers;
+
+use self::windows::Windows;
 
 /// What one listener needs to know.
 #[derive(Debug, Clone)]
@@ -162,20 +165,27 @@ pub struct Words {
     pub body: Bytes,
 }
 
-/// How many connections and handshakes there may be at once, over all listeners that share it.
+/// How many connections and handshakes there may be at once, and how much clients may send ahead, over all
+/// listeners that share it.
 #[derive(Debug, Clone)]
 pub struct Room {
     connections: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
+    windows: Windows,
 }
 
 impl Room {
     /// Room for so many. Further connections wait in the kernel's queue, further handshakes for their
-    /// turn.
+    /// turn. HTTP/2 connections promise their clients windows of at most `memory` bytes together, and small
+    /// windows to those for whom nothing of it is left.
     #[must_use]
-    pub fn new(connections: usize, handshakes: usize) -> Self {
+    pub fn new(connections: usize, handshakes: usize, memory: usize) -> Self {
         let room = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
-        Self { connections: room(connections), handshakes: room(handshakes) }
+        Self {
+            connections: room(connections),
+            handshakes: room(handshakes),
+            windows: Windows::new(memory),
+        }
     }
 }
 

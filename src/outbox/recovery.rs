@@ -35,6 +35,9 @@ const QUICK_CHECK_BYTES: u64 = 64 << 20;
 /// SQLite 3.7.0 to 3.51.2 can lose committed data when one connection checkpoints while another commits.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
+/// What SQLite calls `auto_vacuum = INCREMENTAL`.
+const INCREMENTAL: i64 = 2;
+
 /// How long a statement waits for another program that has the database locked, `sqlite3` say.
 const BUSY: Duration = Duration::from_millis(500);
 
@@ -202,9 +205,13 @@ fn quick_check(connection: &Connection, database: &Path) -> Result<(), Error> {
 
 fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(64);
+    // Said again, it would be written again, and cost every start the syncs of an event.
+    let vacuum: i64 = connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    if vacuum != INCREMENTAL {
+        connection.pragma_update(None, "auto_vacuum", INCREMENTAL)?;
+    }
     connection.execute_batch(
-        "PRAGMA auto_vacuum = INCREMENTAL;
-         PRAGMA journal_mode = WAL;
+        "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
          PRAGMA wal_autocheckpoint = 4000;

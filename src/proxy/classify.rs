@@ -22,6 +22,7 @@ use crate::event::Origin;
 use crate::event::Outcome;
 use crate::event::Request;
 use crate::outbox::Intent;
+use crate::registry::ArtifactoryName;
 use crate::registry::Digest;
 use crate::registry::Kind;
 use crate::registry::Manifest;
@@ -41,6 +42,7 @@ pub(super) struct Exchange {
     pub(super) action: Action,
     pub(super) registry: String,
     pub(super) repository: RepositoryName,
+    pub(super) artifactory: Option<ArtifactoryName>,
     pub(super) reference: Reference,
     /// The tags asked for by `?tag=`.
     pub(super) tags: Vec<Tag>,
@@ -176,6 +178,7 @@ impl Exchange {
             previous_digest: None,
             registry: self.registry.clone(),
             repository: self.repository.clone(),
+            artifactory: self.artifactory.clone(),
             tag: tag.cloned(),
             digest: self.reference.digest().cloned(),
             kind: None,
@@ -282,9 +285,9 @@ mod tests {
     use http::HeaderName;
     use http::HeaderValue;
 
-    use super::super::budget::Budget;
     use super::super::observe::Reader;
     use super::*;
+    use crate::budget::Budget;
 
     const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -294,6 +297,7 @@ mod tests {
             action,
             registry: "r.example".to_owned(),
             repository: "team/app".parse().unwrap(),
+            artifactory: None,
             reference: reference.parse().unwrap(),
             tags: Vec::new(),
             media_type: Some(IMAGE.parse().unwrap()),

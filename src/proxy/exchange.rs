@@ -336,9 +336,9 @@ impl Inner {
         let finding_out = tag.cloned().map(|tag| {
             let (outbox, look) = (self.outbox.clone(), self.look.clone());
             let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
-            let looked = (repository.clone(), tag.clone());
+            let looked = (repository.clone(), exchange.artifactory.clone(), tag.clone());
             let looking = self.tasks.spawn(async move {
-                let look = look.at_tag(&looked.0, &looked.1);
+                let look = look.at_tag(&looked.0, looked.1.as_ref(), &looked.2);
                 timeout(LOOK, look).await.unwrap_or(Before::Unknown)
             });
             self.tasks.spawn(async move {

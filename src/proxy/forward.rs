@@ -1,3 +1,4 @@
+use std::mem::take;
 use std::time::Duration;
 
 use http::Extensions;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 use crate::body::collect_capped;
 use crate::body::discard;
 use crate::listener;
+use crate::registry::Layout;
 
 use super::Inner;
 use super::error::Error;
@@ -43,24 +45,36 @@ pub(super) const DISCARD: Duration = Duration::from_secs(1);
 pub(super) struct Head {
     pub(super) method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     /// What HTTP/1.1 keeps beside the headers: how the client spelled them.
     spelling: Extensions,
     pub(super) client: Client,
     /// The host the client asked for.
-    asked: String,
+    asked: HeaderValue,
 }
 
 impl Head {
-    pub(super) fn of(parts: &Parts, client: Client, registry: &str, metrics: &Metrics) -> Self {
-        let asked = headers::authority(parts, registry).to_owned();
-        let (headers, dropped) = headers::to_upstream(parts, &client, &asked);
+    /// Takes the headers out of `parts`; `peer` is the line that tells the client's address.
+    pub(super) fn of(
+        parts: &mut Parts,
+        client: Client,
+        registry: &str,
+        layout: &Layout,
+        metrics: &Metrics,
+        peer: Option<&HeaderValue>,
+    ) -> Self {
+        let asked = headers::authority(parts, registry);
+        let mut headers = take(&mut parts.headers);
+        let dropped = headers::to_upstream(&mut headers, &client, &asked, peer);
         metrics.headers_dropped.inc_by(dropped);
+        if let Layout::Artifactory { .. } = layout {
+            headers::name_base_url(&mut headers, &client, &asked);
+        }
         Self {
             method: parts.method.clone(),
-            uri: origin_form(&parts.uri),
+            uri: target(&parts.uri, layout),
             headers,
-            spelling: parts.extensions.clone(),
+            spelling: take(&mut parts.extensions),
             client,
             asked,
         }
@@ -193,6 +207,15 @@ impl Error {
             other => other,
         }
     }
+}
+
+/// The target as the registry knows it; path and query byte for byte.
+fn target(uri: &Uri, layout: &Layout) -> Uri {
+    let prefixed = layout.prefix(uri.path()).and_then(|prefix| {
+        let target = uri.path_and_query()?;
+        format!("{prefix}{target}").parse().ok()
+    });
+    prefixed.unwrap_or_else(|| origin_form(uri))
 }
 
 /// The target without scheme and host; path and query byte for byte.

@@ -10,7 +10,9 @@ use http::StatusCode;
 use http::header;
 
 use crate::outbox::Before;
+use crate::registry::ArtifactoryName;
 use crate::registry::Digest;
+use crate::registry::Layout;
 use crate::registry::MediaType;
 use crate::registry::Reference;
 use crate::registry::RepositoryName;
@@ -36,6 +38,7 @@ pub struct Account {
 #[derive(Debug, Clone)]
 pub(super) struct Look {
     upstream: Upstream,
+    layout: Layout,
     headers: HeaderMap,
 }
 
@@ -48,7 +51,12 @@ const NO_HOST: &str = "localhost";
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 impl Look {
-    pub(super) fn new(upstream: Upstream, host: Option<&str>, account: Option<&Account>) -> Self {
+    pub(super) fn new(
+        upstream: Upstream,
+        layout: Layout,
+        host: Option<&str>,
+        account: Option<&Account>,
+    ) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         for media_type in MediaType::MANIFESTS {
@@ -67,17 +75,22 @@ impl Look {
                 headers.insert(header::AUTHORIZATION, value);
             }
         }
-        Self { upstream, headers }
+        Self { upstream, layout, headers }
     }
 
     /// The same questions, asked over other connections.
     pub(super) fn through(&self, upstream: Upstream) -> Self {
-        Self { upstream, headers: self.headers.clone() }
+        Self { upstream, ..self.clone() }
     }
 
     /// What the tag names now. It has no deadline of its own.
-    pub(super) async fn at_tag(&self, repository: &RepositoryName, tag: &Tag) -> Before {
-        match self.at(repository, &Reference::Tag(tag.clone())).await {
+    pub(super) async fn at_tag(
+        &self,
+        repository: &RepositoryName,
+        artifactory: Option<&ArtifactoryName>,
+        tag: &Tag,
+    ) -> Before {
+        match self.at(repository, artifactory, &Reference::Tag(tag.clone())).await {
             Found::Digest(digest) => Before::Was(digest),
             Found::Nothing => Before::Absent,
             Found::Something | Found::Denied | Found::Unclear => Before::Unknown,
@@ -85,8 +98,13 @@ impl Look {
     }
 
     /// What the registry has under the reference. It has no deadline of its own.
-    pub(super) async fn at(&self, repository: &RepositoryName, reference: &Reference) -> Found {
-        let path = format!("/v2/{repository}/manifests/{reference}");
+    pub(super) async fn at(
+        &self,
+        repository: &RepositoryName,
+        artifactory: Option<&ArtifactoryName>,
+        reference: &Reference,
+    ) -> Found {
+        let path = self.layout.manifest(repository, artifactory, reference);
         let mut request = Request::new(RequestBody::Empty);
         *request.method_mut() = Method::HEAD;
         *request.headers_mut() = self.headers.clone();
@@ -140,7 +158,8 @@ mod tests {
             policy: Policy::for_upstream(),
             deadline: Duration::from_secs(5),
         });
-        let look = Look::new(Upstream::new(connector, Duration::from_secs(60)), None, None);
+        let upstream = Upstream::new(connector, Duration::from_secs(60));
+        let look = Look::new(upstream, Layout::Plain, None, None);
         let (repository, tag) = ("team/app".parse().unwrap(), "1.0".parse().unwrap());
         let digest = Digest::sha256(b"x");
         let registry = async {
@@ -156,7 +175,7 @@ mod tests {
             io.write_all(answer.as_bytes()).await.unwrap();
             io
         };
-        let (before, _io) = tokio::join!(look.at_tag(&repository, &tag), registry);
+        let (before, _io) = tokio::join!(look.at_tag(&repository, None, &tag), registry);
         assert_eq!(before, Before::Was(digest.clone()));
     }
 }

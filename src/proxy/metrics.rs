@@ -1,3 +1,7 @@
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use http::Method;
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -16,6 +20,8 @@ use super::error::Refused;
 #[derive(Debug, Clone)]
 pub struct Metrics {
     requests: Family<Answered, Counter>,
+    /// The counters of most answers, so that they are found without a lock.
+    usual: Arc<[[OnceLock<Counter>; USUAL.len()]; METHODS.len()]>,
     refused: Family<Rule, Counter>,
     failed: Family<Reason, Counter>,
     events: Family<Observed, Counter>,
@@ -57,10 +63,33 @@ struct Observed {
     action: &'static str,
 }
 
+const METHODS: [(Method, &str); 7] = [
+    (Method::GET, "GET"),
+    (Method::HEAD, "HEAD"),
+    (Method::PUT, "PUT"),
+    (Method::POST, "POST"),
+    (Method::PATCH, "PATCH"),
+    (Method::DELETE, "DELETE"),
+    (Method::OPTIONS, "OPTIONS"),
+];
+const USUAL: [StatusCode; 10] = [
+    StatusCode::OK,
+    StatusCode::CREATED,
+    StatusCode::ACCEPTED,
+    StatusCode::NO_CONTENT,
+    StatusCode::PARTIAL_CONTENT,
+    StatusCode::NOT_MODIFIED,
+    StatusCode::TEMPORARY_REDIRECT,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::NOT_FOUND,
+    StatusCode::RANGE_NOT_SATISFIABLE,
+];
+
 impl Default for Metrics {
     fn default() -> Self {
         Self {
             requests: Family::default(),
+            usual: Arc::default(),
             refused: Family::default(),
             failed: Family::default(),
             events: Family::default(),
@@ -146,19 +175,21 @@ impl Metrics {
         );
     }
 
-    pub(super) fn answered(&self, method: &http::Method, status: StatusCode) {
+    pub(super) fn answered(&self, method: &Method, status: StatusCode) {
+        let method = METHODS.iter().position(|(known, _)| known == method);
+        let usual = USUAL.iter().position(|usual| *usual == status);
+        let counters = method.and_then(|method| self.usual.get(method));
+        let counter = counters.zip(usual).and_then(|(counters, usual)| counters.get(usual));
         // Only methods we serve get here by their own name, so a stranger cannot make up labels.
-        let method = match method.as_str() {
-            "GET" => "GET",
-            "HEAD" => "HEAD",
-            "PUT" => "PUT",
-            "POST" => "POST",
-            "PATCH" => "PATCH",
-            "DELETE" => "DELETE",
-            "OPTIONS" => "OPTIONS",
-            _ => "other",
+        let named = method.and_then(|method| METHODS.get(method)).map_or("other", |known| known.1);
+        let find = || {
+            let status = status.as_str().to_owned();
+            self.requests.get_or_create_owned(&Answered { method: named, status })
         };
-        self.requests.get_or_create(&Answered { method, status: status.as_str().to_owned() }).inc();
+        match counter {
+            Some(counter) => counter.get_or_init(find).inc(),
+            None => find().inc(),
+        };
     }
 
     pub(super) fn refused(&self, refused: &Refused) {

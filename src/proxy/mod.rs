@@ -5,14 +5,17 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
-mod budget;
 mod classify;
 mod error;
 mod exchange;
 mod forward;
+mod forwarded;
 mod framing;
+mod gathered;
 mod headers;
+mod heard_out;
 mod known;
+mod location;
 mod look;
 mod metrics;
 mod observe;
@@ -32,6 +35,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
@@ -50,6 +54,7 @@ use uuid::Uuid;
 
 use crate::body::BoxError;
 use crate::body::discard;
+use crate::budget::Budget;
 use crate::connect::Connector;
 use crate::event;
 use crate::event::Action;
@@ -63,11 +68,11 @@ use crate::outbox::Durability;
 use crate::outbox::Outbox;
 use crate::points::Points;
 use crate::registry::Ambiguous;
+use crate::registry::Layout;
 use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
 
-use self::budget::Budget;
 use self::classify::Exchange;
 use self::forward::DISCARD;
 use self::forward::DISCARDED;
@@ -97,6 +102,8 @@ pub struct Config {
     pub registry: String,
     /// The way to the registry.
     pub connector: Connector,
+    /// How the registry's paths name repositories.
+    pub layout: Layout,
     /// `host:port` of the registry as we reach it; nothing for a unix socket.
     pub upstream_authority: Option<String>,
     /// The account for our own looks; without one they are anonymous.
@@ -182,6 +189,8 @@ pub struct Connection {
     inner: Arc<Inner>,
     trusted: Arc<[Network]>,
     peer: Peer,
+    /// The peer's address for the registry to read.
+    line: Option<HeaderValue>,
     session: Session,
 }
 
@@ -195,8 +204,12 @@ impl Proxy {
     #[must_use]
     pub fn new(config: Config, outbox: Outbox, tasks: Tasks, metrics: Metrics) -> Self {
         let upstream = Upstream::new(config.connector.clone(), config.limits.body_idle);
-        let look =
-            Look::new(upstream.clone(), config.upstream_authority.as_deref(), config.look.as_ref());
+        let look = Look::new(
+            upstream.clone(),
+            config.layout.clone(),
+            config.upstream_authority.as_deref(),
+            config.look.as_ref(),
+        );
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
         let schedule = Schedule {
@@ -286,8 +299,9 @@ impl Serve for Proxy {
     type Body = ResponseBody;
 
     fn connection(&self, peer: Peer) -> Connection {
-        let session = Session::default();
-        Connection { inner: self.inner.clone(), trusted: self.trusted.clone(), peer, session }
+        let line = peer.address.and_then(|a| HeaderValue::from_str(&a.to_string()).ok());
+        let (inner, trusted) = (self.inner.clone(), self.trusted.clone());
+        Connection { inner, trusted, peer, line, session: Session::default() }
     }
 
     fn refusal(&self) -> Refusal {
@@ -301,9 +315,9 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let (inner, session) = (self.inner.clone(), self.session.clone());
+        let (inner, session, line) = (self.inner.clone(), self.session.clone(), self.line.clone());
         let client = Client::of(&self.peer, &self.trusted, request.headers());
-        Box::pin(async move { Ok(inner.serve(request, client, session).await) })
+        Box::pin(async move { Ok(inner.serve(request, client, line, session).await) })
     }
 }
 
@@ -313,12 +327,13 @@ impl Inner {
         self: Arc<Self>,
         request: Request<Incoming>,
         client: Client,
+        line: Option<HeaderValue>,
         session: Session,
     ) -> Response<ResponseBody> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut body = (!body.is_end_stream()).then_some(body);
-        let route = match check(&parts, &mut body, self.idle()).await {
-            Ok(route) => route,
+        match check(&parts, &mut body, self.idle()).await {
+            Ok(()) => {}
             Err(refused) => {
                 self.metrics.refused(&refused);
                 debug!(
@@ -335,15 +350,16 @@ impl Inner {
                 self.metrics.answered(&parts.method, response.status());
                 return response;
             }
-        };
-        let head = Head::of(&parts, client, &self.config.registry, &self.metrics);
-        let metrics = self.metrics.clone();
-        let answered = match self.exchange_of(&parts, &head, route) {
-            Some(exchange) => self.observed(exchange, head, body, session).await,
+        }
+        let config = &self.config;
+        let (registry, layout, metrics) = (&config.registry, &config.layout, &self.metrics);
+        let head = Head::of(&mut parts, client, registry, layout, metrics, line.as_ref());
+        let answered = match self.exchange_of(&parts, &head) {
+            Some(exchange) => self.clone().observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
         };
         let response = answered.unwrap_or_else(|error| {
-            metrics.failed(&error);
+            self.metrics.failed(&error);
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let path = printable(parts.uri.path(), WORDS);
             let (method, status) = (&parts.method, error.status().as_u16());
@@ -354,7 +370,7 @@ impl Inner {
             }
             answer::failed(&error)
         });
-        metrics.answered(&parts.method, response.status());
+        self.metrics.answered(&parts.method, response.status());
         debug!(
             method = %parts.method,
             path = printable(parts.uri.path(), WORDS),
@@ -365,43 +381,41 @@ impl Inner {
     }
 
     /// The exchange a request is, if it may change what a tag names.
-    fn exchange_of(&self, parts: &Parts, head: &Head, route: Route) -> Option<Exchange> {
+    fn exchange_of(&self, parts: &Parts, head: &Head) -> Option<Exchange> {
         let action = match parts.method {
             Method::PUT => Action::Push,
             Method::DELETE => Action::Delete,
             _ => return None,
         };
+        let (route, artifactory) = self.config.layout.route(parts.uri.path());
         let Route::Manifest { repository, reference } = route else {
             return None;
         };
-        let (media_type, coding) = classify::content_of(&parts.headers);
+        let (media_type, coding) = classify::content_of(&head.headers);
         Some(Exchange {
             intent: IntentId::now(),
             action,
             registry: self.config.registry.clone(),
             repository,
+            artifactory,
             reference,
             tags: classify::tags_of(parts.uri.query()),
             media_type,
             coding,
-            actor: classify::actor_of(&parts.headers),
+            actor: classify::actor_of(&head.headers),
             request: event::Request {
                 id: Some(Uuid::now_v7().to_string()),
                 address: head.client.address.map(|address| address.to_string()),
-                user_agent: classify::user_agent_of(&parts.headers),
+                user_agent: classify::user_agent_of(&head.headers),
             },
             started_at: OffsetDateTime::now_utc(),
         })
     }
 }
 
-/// Refuses what could be understood in two ways, and reads the route of the rest. A body that turns out
-/// to be empty where there may be none is taken away.
-async fn check(
-    parts: &Parts,
-    body: &mut Option<Incoming>,
-    idle: Duration,
-) -> Result<Route, Refused> {
+/// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none
+/// is taken away.
+async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Result<(), Refused> {
     framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
@@ -413,10 +427,14 @@ async fn check(
         *body = None;
     }
     if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Ok(Route::Other);
+        return Ok(());
     }
-    Ambiguous::check(parts.uri.path()).map_err(|why| Refused::Path { why })?;
-    Ok(Route::of(parts.uri.path()))
+    let path = parts.uri.path();
+    let sound = match *method {
+        Method::PUT => Ambiguous::check(path).and_then(|()| Ambiguous::check_push(path)),
+        _ => Ambiguous::check(path),
+    };
+    sound.map_err(|why| Refused::Path { why })
 }
 
 /// Whether a body ends without a byte: HTTP/2 may say so in a frame of its own, HTTP/1.1 in a chunk.

@@ -14,12 +14,12 @@ use http_body::SizeHint;
 use tokio::sync::oneshot;
 
 use crate::body::BoxError;
+use crate::budget::Share;
 use crate::listener::Incoming;
 use crate::registry::Algorithm;
 use crate::registry::Digest;
 use crate::registry::Digester;
 
-use super::budget::Share;
 use super::paced::Paced;
 
 /// What was seen of a manifest that has arrived to its last byte.
@@ -215,8 +215,8 @@ impl Body for Observed {
 
 #[cfg(test)]
 mod tests {
-    use super::super::budget::Budget;
     use super::*;
+    use crate::budget::Budget;
 
     fn share() -> Share {
         Budget::new(1 << 10).share()

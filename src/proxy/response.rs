@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use crate::body::BoxError;
 
 use super::paced::Paced;
+use super::upstream::Inflow;
 use super::upstream::Lease;
 
 /// The body of an answer to the client.
@@ -25,8 +26,8 @@ pub struct ResponseBody(Answer);
 enum Answer {
     /// One of ours.
     Whole(Option<Bytes>),
-    /// The registry's, passing by. The connection it came on goes back when it has ended.
-    Upstream(Paced<Incoming>, Option<Lease>),
+    /// The registry's, passing by.
+    Upstream(Paced<Inflow>),
     /// It broke off, which the client learns when it has what came before.
     Broken(Pin<Box<Sleep>>, Option<BoxError>),
 }
@@ -48,21 +49,13 @@ impl Body for ResponseBody {
         let answer = &mut self.0;
         match answer {
             Answer::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Answer::Upstream(body, lease) => {
-                let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-                    Some(Err(error)) => {
-                        *answer = Answer::Broken(Box::pin(sleep(LAST_WORDS)), Some(error));
-                        return self.poll_frame(cx);
-                    }
-                    frame => frame,
-                };
-                if (frame.is_none() || (matches!(frame, Some(Ok(_))) && body.is_end_stream()))
-                    && let Some(lease) = lease.take()
-                {
-                    lease.give_back();
+            Answer::Upstream(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                Some(Err(error)) => {
+                    *answer = Answer::Broken(Box::pin(sleep(LAST_WORDS)), Some(error));
+                    self.poll_frame(cx)
                 }
-                Poll::Ready(frame)
-            }
+                frame => Poll::Ready(frame),
+            },
             Answer::Broken(wait, error) => {
                 ready!(wait.as_mut().poll(cx));
                 Poll::Ready(error.take().map(Err))
@@ -73,7 +66,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Answer::Whole(bytes) => bytes.is_none(),
-            Answer::Upstream(body, _) => body.is_end_stream(),
+            Answer::Upstream(body) => body.is_end_stream(),
             Answer::Broken(_, error) => error.is_none(),
         }
     }
@@ -83,7 +76,7 @@ impl Body for ResponseBody {
             Answer::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
-            Answer::Upstream(body, _) => body.size_hint(),
+            Answer::Upstream(body) => body.size_hint(),
             Answer::Broken(..) => SizeHint::default(),
         }
     }
@@ -101,6 +94,6 @@ impl ResponseBody {
             lease.give_back();
             return Self(Answer::Whole(None));
         }
-        Self(Answer::Upstream(Paced::new(body, idle), Some(lease)))
+        Self(Answer::Upstream(Paced::new(Inflow::new(body, lease), idle)))
     }
 }

@@ -6,6 +6,7 @@
 
 mod descriptor;
 mod digest;
+mod layout;
 mod manifest;
 mod name;
 mod reference;
@@ -17,6 +18,10 @@ pub use self::digest::Algorithm;
 pub use self::digest::Digest;
 pub use self::digest::Digester;
 pub use self::digest::InvalidDigest;
+pub use self::layout::ArtifactoryName;
+pub use self::layout::InvalidKey;
+pub use self::layout::Layout;
+pub use self::layout::RepositoryKey;
 pub use self::manifest::Kind;
 pub use self::manifest::Manifest;
 pub use self::manifest::Platform;

@@ -3,14 +3,18 @@ use std::str::FromStr;
 
 /// The name of a repository, without a registry's host: `team/app`.
 ///
-/// The grammar is that of the OCI distribution specification, "Pulling manifests".
+/// The OCI distribution specification ("Pulling manifests") knows lower-case components whose separators
+/// stand alone. Registries take more: Distribution a host, also in capitals, with a port, for the first of
+/// several components; Quay separators in any order. What a registry takes is a push that has to be seen, so
+/// a component is letters, digits, `.`, `_` and `-` behind a letter or digit, and whether there is such a
+/// repository is for the registry to say.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RepositoryName(Box<str>);
 
 /// Text that is not a repository name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a repository name: it must be lower-case components of letters, digits and the separators `.`, `_`, `__`, `-`, joined by `/`"
+    "not a repository name: it must be components of letters, digits, `.`, `_` and `-`, joined by `/`"
 )]
 pub struct InvalidName;
 
@@ -41,34 +45,28 @@ impl FromStr for RepositoryName {
     type Err = InvalidName;
 
     fn from_str(s: &str) -> Result<Self, InvalidName> {
-        if s.len() > MAX_LENGTH || !s.split('/').all(is_component) {
+        let (first, rest) =
+            s.split_once('/').map_or((s, None), |(first, rest)| (first, Some(rest)));
+        let host = match first.split_once(':') {
+            Some((host, port)) if rest.is_some() && is_number(port) => host,
+            _ => first,
+        };
+        let sound = is_component(host) && rest.is_none_or(|rest| rest.split('/').all(is_component));
+        if s.len() > MAX_LENGTH || !sound {
             return Err(InvalidName);
         }
         Ok(Self(s.into()))
     }
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// `[A-Za-z0-9][A-Za-z0-9._-]*`
 fn is_component(s: &str) -> bool {
-    let alphanumeric = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    let mut rest = s.as_bytes();
-    loop {
-        let run = rest.iter().take_while(|b| alphanumeric(**b)).count();
-        if run == 0 {
-            return false;
-        }
-        rest = rest.get(run..).unwrap_or_default();
-        let separator = match rest {
-            [] => return true,
-            [b'_', b'_', ..] => 2,
-            [b'.' | b'_', ..] => 1,
-            _ => rest.iter().take_while(|b| **b == b'-').count(),
-        };
-        if separator == 0 {
-            return false;
-        }
-        rest = rest.get(separator..).unwrap_or_default();
-    }
+    let within = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    s.starts_with(|c: char| c.is_ascii_alphanumeric()) && s.bytes().all(within)
+}
+
+fn is_number(s: &str) -> bool {
+    !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl fmt::Display for RepositoryName {
@@ -88,14 +86,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_that_of_the_distribution_specification() {
-        for good in ["a", "team/app", "a.b_c__d-e---f/0", "manifests/blobs/uploads", "a/b/c/d"] {
+    fn whatever_some_registry_takes_is_a_name() {
+        for good in [
+            "a",
+            "team/app",
+            "a.b_c__d-e---f/0",
+            "manifests/blobs/uploads",
+            "a/b/c/d",
+            "Team/app",
+            "R.example:5000/app",
+            "a..b/c._d/e-",
+        ] {
             assert!(good.parse::<RepositoryName>().is_ok(), "{good}");
         }
         let long = "a".repeat(256);
-        for bad in
-            ["", "A", "a/", "/a", "a//b", "a..b", "a___b", "-a", "a-", "a._b", "a b", "é", &long]
-        {
+        for bad in [
+            "", "a/", "/a", "a//b", "-a", "a/.b", ".", "..", "a/..", "a b", "é", "a%62", "a:1",
+            "a:/b", "a:x/b", "a/b:1", "a:1:2/b", "a/b:1/c", &long,
+        ] {
             assert!(bad.parse::<RepositoryName>().is_err(), "{bad}");
         }
     }

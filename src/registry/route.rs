@@ -48,6 +48,10 @@ pub enum Ambiguous {
     /// A segment that is empty, `.` or `..`.
     #[error("the path has an empty, `.` or `..` segment")]
     RelativeSegment,
+    /// A reference that is neither a tag nor a digest but has the colon of one. Distribution stores the
+    /// manifest before it finds out.
+    #[error("the path ends in a digest that is none")]
+    MalformedDigest,
 }
 
 impl Route {
@@ -64,7 +68,8 @@ impl Route {
         Self::below_v2(rest).unwrap_or(Self::Other)
     }
 
-    fn below_v2(segments: &[&str]) -> Option<Self> {
+    /// What the segments behind `/v2/` name.
+    pub(super) fn below_v2(segments: &[&str]) -> Option<Self> {
         let repository = |name: &[&str]| name.join("/").parse::<RepositoryName>().ok();
         match segments {
             [name @ .., "manifests", reference] => Some(Self::Manifest {
@@ -85,7 +90,7 @@ impl Route {
 impl Ambiguous {
     /// Whether a path that is about to change something could be read in two ways.
     ///
-    /// The id of an upload is the registry's own and opaque, so only its being `.` or `..` counts.
+    /// The id of an upload is the registry's own and opaque, so only `.` and `..` in it count.
     ///
     /// # Errors
     ///
@@ -96,10 +101,23 @@ impl Ambiguous {
             [checked @ .., id] if checked.ends_with(&["blobs", "uploads"]) => (checked, Some(*id)),
             all => (all, None),
         };
-        if id.is_some_and(|id| is_relative(&percent_decoded(id).unwrap_or(Cow::Borrowed(id)))) {
+        if id.is_some_and(leads_elsewhere) {
             return Err(Self::RelativeSegment);
         }
         checked.iter().try_for_each(|segment| Self::check_segment(segment))
+    }
+
+    /// Whether a push names a digest that is none. (What else is asked of one is for the registry to answer.)
+    ///
+    /// # Errors
+    ///
+    /// [`Self::MalformedDigest`].
+    pub fn check_push(path: &str) -> Result<(), Self> {
+        let path = percent_decoded(path).unwrap_or_default();
+        let malformed = path.rsplit_once("/manifests/").is_some_and(|(_, reference)| {
+            reference.contains(':') && reference.parse::<Digest>().is_err()
+        });
+        if malformed { Err(Self::MalformedDigest) } else { Ok(()) }
     }
 
     fn check_segment(segment: &str) -> Result<(), Self> {
@@ -125,6 +143,26 @@ impl Ambiguous {
         let relative = percent_decoded(segment).is_none_or(|s| s.is_empty() || is_relative(&s));
         if relative { Err(Self::RelativeSegment) } else { Ok(()) }
     }
+}
+
+/// Whether somebody who takes the id of an upload apart finds his way out of it: by its bytes, because they
+/// need not be text, and before a `;`, behind which some servers see no path.
+fn leads_elsewhere(id: &str) -> bool {
+    let mut bytes = Vec::with_capacity(id.len());
+    let mut rest = id.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, tail @ ..] => hex(*high, *low).map(|byte| (byte, tail)),
+            _ => None,
+        };
+        let (byte, behind) = escaped.unwrap_or((*first, tail));
+        bytes.push(byte);
+        rest = behind;
+    }
+    bytes.split(|b| matches!(b, b'/' | b'\\')).any(|segment| {
+        let name = segment.split(|b| *b == b';').next().unwrap_or_default();
+        matches!(name, b"." | b"..")
+    })
 }
 
 fn is_relative(segment: &str) -> bool {
@@ -219,11 +257,30 @@ mod tests {
             ("/v2/app/manifests/a/", RelativeSegment),
             ("/v2/app/blobs/uploads/..", RelativeSegment),
             ("/v2/app/blobs/uploads/%2E%2e", RelativeSegment),
+            ("/v2/app/blobs/uploads/a%2f%2E%2e%2fb", RelativeSegment),
+            ("/v2/app/blobs/uploads/a%5c..%5cb", RelativeSegment),
+            ("/v2/app/blobs/uploads/%ff%2f..;x%2fb", RelativeSegment),
         ] {
             assert_eq!(Ambiguous::check(path), Err(expected), "{path}");
         }
         assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/"), Ok(()));
+        assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/a:b"), Ok(()));
         assert_eq!(Ambiguous::check("/v2/app/blobs/uploads/a%2Fb%25;c"), Ok(()));
+    }
+
+    #[test]
+    fn a_push_by_what_is_no_digest_is_named() {
+        for path in [
+            "/v2/app/manifests/sha256:00",
+            "/v2/app/%6danifests/sha256%3A00",
+            "/v2/app/manifests/a:b:c",
+        ] {
+            assert_eq!(Ambiguous::check_push(path), Err(Ambiguous::MalformedDigest), "{path}");
+        }
+        for path in ["/v2/app/manifests/a:b", "/v2/app/manifests/a", "/v2/a:1/blobs/uploads/a:b:c"]
+        {
+            assert_eq!(Ambiguous::check_push(path), Ok(()), "{path}");
+        }
     }
 
     #[test]
@@ -233,7 +290,7 @@ mod tests {
             "/v2/",
             "/V2/a/manifests/b",
             "/v2/a/Manifests/b",
-            "/v2/A/manifests/b",
+            "/v2/-a/manifests/b",
             "/v2/manifests/b",
         ] {
             assert_eq!(Route::of(path), Route::Other, "{path}");

@@ -2,6 +2,8 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -15,6 +17,8 @@ pub(crate) struct Body {
     piece: Bytes,
     left: u64,
     length: Length,
+    /// When it ends, whatever is left.
+    until: Option<Instant>,
 }
 
 /// Whether the receiver learns the length from the head.
@@ -37,13 +41,23 @@ impl Body {
     /// These bytes.
     pub(crate) fn of(bytes: impl Into<Bytes>) -> Self {
         let piece = bytes.into();
-        Self { left: piece.len() as u64, piece, length: Length::Told }
+        Self { left: piece.len() as u64, piece, length: Length::Told, until: None }
     }
 
     /// That many bytes that nobody wrote.
     pub(crate) fn filler(size: u64, length: Length) -> Self {
         static FILLER: [u8; PIECE] = [0xa5; PIECE];
-        Self { piece: Bytes::from_static(&FILLER), left: size, length }
+        Self { piece: Bytes::from_static(&FILLER), left: size, length, until: None }
+    }
+
+    /// As many bytes as somebody takes in this time.
+    pub(crate) fn lasting(time: Duration) -> Self {
+        let until = Some(Instant::now() + time);
+        Self { until, ..Self::filler(u64::MAX, Length::Untold) }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.left == 0 || self.until.is_some_and(|until| Instant::now() >= until)
     }
 }
 
@@ -55,7 +69,7 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.left == 0 {
+        if self.has_ended() {
             return Poll::Ready(None);
         }
         let size = usize::try_from(self.left).unwrap_or(usize::MAX).min(self.piece.len());

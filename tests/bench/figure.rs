@@ -34,6 +34,8 @@ pub(crate) enum Target {
     None,
     /// So many times the best peer.
     TimesBest(f64),
+    /// So many times the best of the settings of this peer.
+    TimesOf(&'static str, f64),
     /// So many times direct.
     TimesDirect(f64),
     /// This.
@@ -103,7 +105,14 @@ impl Figure {
 
     /// The best of the others.
     pub(crate) fn best_peer(&self) -> Option<&Value> {
-        let peers = self.values.iter().filter(|v| ![DIRECT, OURS, OTHER].contains(&v.name));
+        self.best("")
+    }
+
+    /// The best of the others whose name begins so.
+    fn best(&self, begin: &str) -> Option<&Value> {
+        let peers = self.values.iter().filter(|value| {
+            ![DIRECT, OURS, OTHER].contains(&value.name) && value.name.starts_with(begin)
+        });
         match self.better {
             Better::Less => peers.min_by(|a, b| a.value.total_cmp(&b.value)),
             Better::More => peers.max_by(|a, b| a.value.total_cmp(&b.value)),
@@ -116,6 +125,7 @@ impl Figure {
             Target::None | Target::TimesBest(_) => {
                 self.best_peer().map(|best| (best.name, best.value))?
             }
+            Target::TimesOf(name, _) => self.best(name).map(|best| (best.name, best.value))?,
             Target::TimesDirect(_) => (DIRECT, self.value(DIRECT)?.value),
             Target::Fixed(limit) => ("target", limit),
             Target::Alone => return None,
@@ -128,7 +138,9 @@ impl Figure {
     pub(crate) fn met(&self) -> Option<bool> {
         let (wanted, is) = match self.target {
             Target::None | Target::Alone => return None,
-            Target::TimesBest(times) | Target::TimesDirect(times) => (times, self.ratio()?.times),
+            Target::TimesBest(times) | Target::TimesOf(_, times) | Target::TimesDirect(times) => {
+                (times, self.ratio()?.times)
+            }
             Target::Fixed(limit) => (limit, self.value(OURS)?.value),
         };
         Some(match self.better {
@@ -163,6 +175,7 @@ impl Figure {
         Some(match self.target {
             Target::None | Target::Alone => return None,
             Target::TimesBest(times) => format!("{sign} {times} × best"),
+            Target::TimesOf(name, times) => format!("{sign} {times} × {name}"),
             Target::TimesDirect(times) => format!("{sign} {times} × direct"),
             Target::Fixed(value) => format!("{sign} {value:.*}", self.digits),
         })

@@ -1,7 +1,11 @@
+use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::Result;
+use tokio::time::timeout;
 
 use crate::client::Client;
 use crate::client::Protocol;
@@ -23,6 +27,9 @@ use crate::process::Cpu;
 
 /// Connections and requests that a fresh process is given before anything is measured.
 const WARM_UP: usize = 50;
+
+/// How long one of them may take for one round.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What every measurement stands on.
 pub(crate) struct Stage {
@@ -48,6 +55,41 @@ struct Start {
     directory: PathBuf,
     upstream: u16,
     webhook: Option<u16>,
+    state: State,
+}
+
+/// Where everybody is put.
+#[derive(Default)]
+pub(crate) struct Scene<'a> {
+    /// Names the directory.
+    pub(crate) name: &'a str,
+    /// The port of the upstream.
+    pub(crate) upstream: u16,
+    /// The port of the receiver of events.
+    pub(crate) webhook: Option<u16>,
+    pub(crate) who: Who,
+    pub(crate) state: State,
+    /// Where the programs keep their files, if it is not the stage's directory.
+    pub(crate) root: Option<&'a Path>,
+}
+
+/// What a fresh process finds.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum State {
+    /// What the one before left.
+    #[default]
+    Kept,
+    /// Nothing.
+    Forgotten,
+}
+
+/// Who takes part.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Who {
+    #[default]
+    All,
+    /// Only Pushbell, whose the events are.
+    Ours,
 }
 
 /// What is measured in each round, and how it is shown.
@@ -66,17 +108,22 @@ pub(crate) struct Samples {
 
 impl Stage {
     /// Starts everybody in front of one upstream. Who does not start is named and left out.
-    pub(crate) async fn line_up(
-        &self,
-        scene: &str,
-        upstream: u16,
-        webhook: Option<u16>,
-    ) -> Result<Vec<Contender>> {
-        let target = Target { port: upstream, tls: Tls::No };
-        let mut contenders = vec![Contender { name: DIRECT, target, front: None, start: None }];
-        for kind in self.kinds.iter().filter(|kind| kind.find().is_some()) {
-            let directory = self.directory.join(scene).join(kind.name);
-            let start = Start { kind: kind.clone(), directory, upstream, webhook };
+    pub(crate) async fn line_up(&self, scene: Scene<'_>) -> Result<Vec<Contender>> {
+        let target = Target { port: scene.upstream, tls: Tls::No };
+        let mut contenders = vec![Contender::nobody(DIRECT, target)];
+        let wanted = |kind: &&Kind| {
+            (scene.who == Who::All || kind.is_ours())
+                && kind.scene.is_none_or(|only| only == scene.name)
+        };
+        for kind in self.kinds.iter().filter(wanted).filter(|kind| kind.find().is_some()) {
+            let root = scene.root.unwrap_or(&self.directory);
+            let start = Start {
+                kind: kind.clone(),
+                directory: root.join(scene.name).join(kind.name),
+                upstream: scene.upstream,
+                webhook: scene.webhook,
+                state: scene.state,
+            };
             match start.front(self).await {
                 Ok(front) => contenders.push(Contender {
                     name: kind.name,
@@ -84,7 +131,7 @@ impl Stage {
                     front: Some(front),
                     start: Some(start),
                 }),
-                Err(error) => eprintln!("{}: left out of `{scene}`: {error:#}", kind.name),
+                Err(error) => eprintln!("{}: left out of `{}`: {error:#}", kind.name, scene.name),
             }
         }
         Ok(contenders)
@@ -105,6 +152,11 @@ impl Start {
 }
 
 impl Contender {
+    /// No program in between.
+    pub(crate) fn nobody(name: &'static str, target: Target) -> Self {
+        Self { name, target, front: None, start: None }
+    }
+
     /// Whether it is one of our builds.
     pub(crate) fn is_ours(&self) -> bool {
         [OURS, OTHER].contains(&self.name)
@@ -112,15 +164,37 @@ impl Contender {
 
     /// The same program in a process of its own: where the kernel and the allocator put things is luck that
     /// lasts as long as a process, and may be as much as what one looks for.
-    async fn start_anew(&mut self, stage: &Stage) -> Result<()> {
+    pub(crate) async fn start_anew(&mut self, stage: &Stage) -> Result<()> {
         if let Some(start) = &self.start {
             self.front = None;
+            if start.state == State::Forgotten && start.directory.exists() {
+                fs::remove_dir_all(&start.directory)
+                    .with_context(|| format!("remove {}", start.directory.display()))?;
+            }
             let front = start.front(stage).await?;
             self.target = front.target;
             self.front = Some(front);
-            for _ in 0..WARM_UP {
-                stage.client.connect(self.target, Protocol::Http1).await?.ask().await?;
-            }
+        }
+        Ok(())
+    }
+
+    /// Ends the program without a word.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        if let Some(mut front) = self.front.take() {
+            front.process.kill()?;
+        }
+        Ok(())
+    }
+
+    /// Where the program keeps its files.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.start.as_ref().map(|start| start.directory.as_path())
+    }
+
+    /// What a fresh process does for the first time only is no part of what many times cost.
+    pub(crate) async fn warm_up(&self, stage: &Stage) -> Result<()> {
+        for _ in 0..WARM_UP {
+            stage.client.connect(self.target, Protocol::Http1).await?.ask().await?;
         }
         Ok(())
     }
@@ -146,7 +220,7 @@ pub(crate) async fn rounds(
     contenders: &mut [Contender],
     rounds: usize,
     columns: usize,
-    measure: impl AsyncFn(&Contender) -> Result<Vec<f64>>,
+    mut measure: impl AsyncFnMut(&Contender) -> Result<Vec<f64>>,
 ) -> Vec<Samples> {
     let mut all: Vec<Samples> = contenders
         .iter()
@@ -160,7 +234,7 @@ pub(crate) async fn rounds(
         for (contender, samples) in turn {
             let measured = async {
                 contender.start_anew(stage).await?;
-                measure(contender).await
+                timeout(PATIENCE, measure(contender)).await.context("it took too long")?
             };
             let values = measured
                 .await

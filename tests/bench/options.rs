@@ -1,10 +1,12 @@
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::Result;
 use anyhow::bail;
 
+use crate::figures::NAMES;
 use crate::peers::FAMILIES;
 
 /// What to measure, and how much of it.
@@ -26,6 +28,12 @@ pub(crate) struct Options {
 pub(crate) struct Sizes {
     /// Bytes of one upload or download.
     pub(crate) transfer: u64,
+    /// Bytes of each of the uploads that come at once.
+    pub(crate) crowd: u64,
+    /// How long one sends from far away.
+    pub(crate) far: Duration,
+    /// Bytes of the layer that is larger than memory has to be.
+    pub(crate) huge: u64,
     /// Small requests of one run.
     pub(crate) requests: usize,
     /// Handshakes of one run.
@@ -34,15 +42,19 @@ pub(crate) struct Sizes {
     pub(crate) layer: usize,
     /// Manifests each contender is given.
     pub(crate) manifests: usize,
+    /// Pushes of a burst.
+    pub(crate) burst: usize,
+    /// Events that are appended in one run.
+    pub(crate) appends: usize,
+    /// Events that are delivered in one run.
+    pub(crate) deliveries: usize,
+    /// Events that wait for a receiver that is away.
+    pub(crate) backlog: usize,
     /// Starts of each program.
     pub(crate) starts: usize,
     /// Connections that are held open and do nothing.
     pub(crate) idle: usize,
 }
-
-/// The names of the figures, as `--only` takes them.
-pub(crate) const FIGURES: [&str; 7] =
-    ["transfer", "requests", "handshakes", "push", "manifests", "start", "memory"];
 
 const HELP: &str = "\
 Measures Pushbell beside other proxies on this machine and prints one table.
@@ -51,13 +63,14 @@ Measures Pushbell beside other proxies on this machine and prints one table.
 
   --quick          small sizes and two rounds: whether it works, not what it costs
   --only FIGURE    this one only; may be given several times:
-                   transfer, requests, handshakes, push, manifests, start, memory
+                   push, transfer, crowd, far, layer, requests, handshakes, memory,
+                   manifests, burst, appends, deliveries, backlog, start
   --rounds N       rounds, instead of five
   --against FILE   another build of Pushbell, measured in the same rounds; other proxies
                    stay away unless --with asks for them
   --pushbell FILE  measure this build, not the one that was built just now
-  --with PEER      measure beside this one: nginx or haproxy; both are there without
-                   --against; may be given several times
+  --with PEER      measure beside this one: nginx, haproxy or caddy; the first two are
+                   there without --against; may be given several times
   --json FILE      write the numbers of every round there
 
 Two builds on a machine that does other things too: many short rounds tell more than a
@@ -140,8 +153,8 @@ impl Words {
     }
 
     fn checked(self) -> Result<Options> {
-        if let Some(wrong) = self.only.iter().find(|name| !FIGURES.contains(&name.as_str())) {
-            bail!("no figure is called `{wrong}`; there are {}", FIGURES.join(", "));
+        if let Some(wrong) = self.only.iter().find(|name| !NAMES.contains(&name.as_str())) {
+            bail!("no figure is called `{wrong}`; there are {}", NAMES.join(", "));
         }
         if let Some(wrong) = self.with.iter().find(|name| !FAMILIES.contains(&name.as_str())) {
             bail!("no peer is called `{wrong}`; there are {}", FAMILIES.join(", "));
@@ -188,22 +201,36 @@ impl Sizes {
     fn full() -> Self {
         Self {
             transfer: 1 << 30,
+            crowd: 16 << 20,
+            far: Duration::from_secs(4),
+            huge: 10 << 30,
             requests: 48_000,
             handshakes: 2_000,
             layer: 64 << 20,
             manifests: 300,
+            burst: 1_000,
+            appends: 40_000,
+            deliveries: 10_000,
+            backlog: 1_000_000,
             starts: 15,
-            idle: 100,
+            idle: 400,
         }
     }
 
     fn quick() -> Self {
         Self {
             transfer: 128 << 20,
+            crowd: 2 << 20,
+            far: Duration::from_secs(1),
+            huge: 512 << 20,
             requests: 4_000,
             handshakes: 200,
             layer: 8 << 20,
             manifests: 40,
+            burst: 200,
+            appends: 4_000,
+            deliveries: 1_000,
+            backlog: 50_000,
             starts: 4,
             idle: 100,
         }

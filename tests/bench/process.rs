@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
+use std::process::ExitStatus;
 use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use anyhow::Context as _;
 use anyhow::Result;
 use rustix::process::Pid;
 use rustix::process::Signal;
+use tokio::time::sleep;
 
 /// A program that runs beside the benchmark, with all its workers, and dies with it.
 pub(crate) struct Process {
@@ -44,6 +46,8 @@ const SYSTEM: usize = 12;
 /// How long a program may take to end when it is asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
 const STEP: Duration = Duration::from_millis(5);
+/// How often one looks whether a program has ended by itself.
+const GLANCE: Duration = Duration::from_millis(1);
 /// How much of a log is worth reading.
 const LAST_LINES: usize = 15;
 
@@ -64,6 +68,23 @@ impl Process {
     /// Whether it has ended by itself.
     pub(crate) fn ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn finish(&mut self) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            sleep(GLANCE).await;
+        }
+    }
+
+    /// Ends it without a word, and waits until it is gone.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// The end of what it printed.
@@ -94,14 +115,35 @@ impl Process {
 
     /// Memory of it and its workers now.
     pub(crate) fn memory(&self) -> Result<Memory> {
-        let mut sum = Memory { resident: 0, proportional: Some(0) };
-        for pid in self.family() {
-            sum.resident += kib(&format!("/proc/{pid}/status"), "VmRSS:")
-                .with_context(|| format!("read the memory of process {pid}"))?;
-            let proportional = kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:");
-            sum.proportional = sum.proportional.zip(proportional).map(|(sum, more)| sum + more);
-        }
-        Ok(sum)
+        let each =
+            self.family().into_iter().map(|pid| kib(&format!("/proc/{pid}/smaps_rollup"), "Pss:"));
+        Ok(Memory { resident: self.resident()?, proportional: each.sum() })
+    }
+
+    /// What it and its workers have resident now, in bytes.
+    pub(crate) fn resident(&self) -> Result<u64> {
+        self.sum("VmRSS:")
+    }
+
+    /// The most that was resident at any time, for each of them, in bytes.
+    pub(crate) fn most_resident(&self) -> Result<u64> {
+        self.sum("VmHWM:")
+    }
+
+    /// The most that it and its workers held at any time since they were started, in bytes: what they held
+    /// at rest, without counting twice what they share, and by how much they once grew.
+    pub(crate) fn peak(&self, rest: Memory) -> Result<u64> {
+        let grown = self.most_resident()?.saturating_sub(rest.resident);
+        Ok(rest.proportional.unwrap_or(rest.resident) + grown)
+    }
+
+    /// A line of `status`, over all of them.
+    fn sum(&self, key: &str) -> Result<u64> {
+        let each = self.family().into_iter().map(|pid| {
+            kib(&format!("/proc/{pid}/status"), key)
+                .with_context(|| format!("read the memory of process {pid}"))
+        });
+        each.sum()
     }
 
     /// Itself first, then its children.
@@ -133,6 +175,10 @@ impl Cpu {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        // What has ended was waited for, and its number may be somebody else's by now.
+        if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
         // Known before the parent is gone: workers whose parent was killed belong to nobody.
         let family = self.family();
         signal(self.child.id(), Signal::TERM);
@@ -172,6 +218,11 @@ fn kib(file: &str, key: &str) -> Option<u64> {
     let text = fs::read_to_string(file).ok()?;
     let value = text.lines().find_map(|line| line.strip_prefix(key))?;
     Some(value.trim().trim_end_matches(" kB").parse::<u64>().ok()? << 10)
+}
+
+/// Exact enough: no program here holds more than 4 TiB.
+pub(crate) fn mib(bytes: u64) -> f64 {
+    f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) / 1024.0
 }
 
 fn signal(pid: u32, signal: Signal) {

@@ -15,6 +15,7 @@ use http::Method;
 use http::StatusCode;
 use http::header;
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::body::Body;
 use crate::body::swallow;
@@ -23,8 +24,12 @@ use crate::client::Connection;
 use crate::client::Protocol;
 use crate::client::Target;
 use crate::client::Tls;
+use crate::lineup::Stage;
 use crate::peers::free_port;
 use crate::process::Process;
+
+/// The name of Docker Distribution, where it tells of pushes itself.
+pub(crate) const DISTRIBUTION: &str = "Distribution";
 
 /// Docker Distribution as Debian ships it, with its files in the benchmark's directory.
 pub(crate) struct Registry {
@@ -49,7 +54,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const STEP: Duration = Duration::from_millis(5);
 
 impl Registry {
-    pub(crate) async fn start(directory: &Path, client: &Client) -> Result<Self> {
+    /// Starts one that tells nobody of anything, or one that notifies a receiver on this port of pushes.
+    pub(crate) async fn start(
+        stage: &Stage,
+        directory: &Path,
+        notify: Option<u16>,
+    ) -> Result<Self> {
         let storage = directory.join("storage");
         fs::create_dir_all(&storage)?;
         let port = free_port()?;
@@ -60,20 +70,22 @@ impl Registry {
                 "version: 0.1\n\
                  log: {{level: error, accesslog: {{disabled: true}}}}\n\
                  storage: {{filesystem: {{rootdirectory: {}}}}}\n\
-                 http: {{addr: \"127.0.0.1:{port}\"}}\n",
-                storage.display()
+                 http: {{addr: \"127.0.0.1:{port}\"}}\n\
+                 {}",
+                storage.display(),
+                notify.map(notifications).unwrap_or_default()
             ),
         )?;
         let mut command = Command::new("docker-registry");
-        command.arg("serve").arg(&config);
+        command.arg("serve").arg(&config).env("SSL_CERT_FILE", stage.pki.ca());
         let process = Process::start(&mut command, &directory.join("registry.log"))?;
         let mut registry = Self { port, storage, process };
         let deadline = Instant::now() + PATIENCE;
-        while let Err(error) = registry.ask(client).await {
+        while let Err(error) = registry.ask(&stage.client).await {
             if registry.process.ended()? || Instant::now() > deadline {
                 bail!("docker-registry: {error:#}{}", registry.process.last_words());
             }
-            std::thread::sleep(STEP);
+            sleep(STEP).await;
         }
         Ok(registry)
     }
@@ -96,6 +108,21 @@ impl Registry {
     async fn ask(&self, client: &Client) -> Result<()> {
         client.connect(self.target(), Protocol::Http1).await?.ask().await
     }
+}
+
+/// Distribution's own way to tell: of manifests that are pushed, and of nothing else.
+fn notifications(receiver: u16) -> String {
+    format!(
+        "notifications:
+  endpoints:
+    - name: build
+      url: https://localhost:{receiver}/hook
+      timeout: 60s
+      threshold: 5
+      backoff: 1s
+      ignore: {{mediatypes: [application/octet-stream], actions: [pull]}}
+"
+    )
 }
 
 impl Blob {

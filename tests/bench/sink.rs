@@ -1,6 +1,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
+use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
@@ -9,14 +10,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use pushbell::body::collect_capped;
 use pushbell::tasks::Tasks;
 use tokio::net::TcpListener;
 
 use crate::body::Body;
 use crate::body::Length;
 use crate::body::swallow;
+use crate::registry::Blob;
 
-/// A registry without a disk: it swallows uploads, serves downloads from memory, and stores nothing.
+/// A registry without a disk: it swallows uploads and manifests, serves downloads from memory, and keeps
+/// nothing.
 pub(crate) struct Sink {
     pub(crate) port: u16,
 }
@@ -28,6 +32,10 @@ pub(crate) const BLOB: &str =
     "/v2/bench/app/blobs/sha256:0000000000000000000000000000000000000000000000000000000000000000";
 /// How much of an upload arrived.
 pub(crate) const SEEN: &str = "x-bytes-seen";
+/// What is common to the places of manifests.
+const MANIFESTS: &str = "/manifests/";
+/// As large as a manifest may be, in bytes.
+const MANIFEST_LIMIT: usize = 4 << 20;
 
 impl Sink {
     /// Serves until the benchmark ends; every blob has this size.
@@ -57,6 +65,15 @@ async fn answer(request: Request<Incoming>, blob: u64) -> Result<Response<Body>>
         (&Method::PATCH, UPLOAD) => {
             let seen = swallow(request.into_body()).await?;
             builder.status(StatusCode::ACCEPTED).header(SEEN, seen).body(Body::empty())
+        }
+        (&Method::PUT, path) if path.contains(MANIFESTS) => {
+            let place = HeaderValue::from_str(path)?;
+            let body = collect_capped(request.into_body(), MANIFEST_LIMIT).await?.into_bytes();
+            builder
+                .status(StatusCode::CREATED)
+                .header("location", place)
+                .header("docker-content-digest", Blob::of(body).digest)
+                .body(Body::empty())
         }
         _ => builder.status(StatusCode::NOT_FOUND).body(Body::empty()),
     };

@@ -5,12 +5,21 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 
 use crate::support::Curl;
+use crate::support::Http2;
 use crate::support::Image;
 use crate::support::Raw;
 use crate::support::Scripted;
 use crate::support::Sidecar;
 use crate::support::Stage;
 use crate::support::Workdir;
+use crate::support::http2::DATA;
+use crate::support::http2::END_HEADERS;
+use crate::support::http2::END_STREAM;
+use crate::support::http2::HEADERS;
+use crate::support::http2::INITIAL_WINDOW_SIZE;
+use crate::support::http2::SETTINGS;
+use crate::support::http2::WINDOW_UPDATE;
+use crate::support::http2::frame;
 use crate::support::until;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -232,4 +241,71 @@ fn one_request_is_one_request_however_it_is_framed() {
         let both = head.contains("content-length:") && head.contains("transfer-encoding:");
         assert!(!both && !head.contains("smuggled"), "{head}");
     }
+}
+
+/// An upload that respects the windows of HTTP/2. Yields the last of one stream that was promised, in MiB.
+fn upload(client: &mut Http2, size: usize) -> u32 {
+    const FIRST: i64 = 65_535;
+    const PIECE: usize = 16_384;
+    let stream = client.stream();
+    let length = size.to_string();
+    let head = client.head("PATCH", "/v2/a/blobs/uploads/1", &[("content-length", &length)]);
+    client.send(frame(HEADERS, END_HEADERS, stream, &head));
+    let (mut window, mut of_stream, mut of_all) = (FIRST, FIRST, FIRST);
+    let mut left = size;
+    loop {
+        if left > 0 && of_stream.min(of_all) >= PIECE as i64 {
+            let now = left.min(PIECE);
+            left -= now;
+            of_stream -= now as i64;
+            of_all -= now as i64;
+            let end = if left == 0 { END_STREAM } else { 0 };
+            client.send(frame(DATA, end, stream, &vec![0; now]));
+            continue;
+        }
+        let came = client.frame().expect("a connection that goes on");
+        let number =
+            |at: usize| i64::from(u32::from_be_bytes(came.payload[at..at + 4].try_into().unwrap()));
+        match came.kind {
+            SETTINGS if came.flags == 0 => {
+                let mut all = (0..came.payload.len()).step_by(6);
+                let name = INITIAL_WINDOW_SIZE.to_be_bytes();
+                if let Some(at) = all.find(|at| came.payload[*at..at + 2] == name) {
+                    of_stream += number(at + 2) - window;
+                    window = number(at + 2);
+                }
+                client.send(frame(SETTINGS, 1, 0, &[]));
+            }
+            WINDOW_UPDATE if came.stream == 0 => of_all += number(0),
+            WINDOW_UPDATE => of_stream += number(0),
+            HEADERS => return u32::try_from(window >> 20).unwrap(),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn windows_grow_for_bodies_that_move_while_the_memory_budget_lasts() {
+    let registry = Scripted::start(|mut conversation| {
+        while let Some(head) = conversation.head() {
+            let (_, length) = head.split_once("content-length: ").unwrap();
+            let length = length.split_once('\r').unwrap().0.parse().unwrap();
+            assert_eq!(conversation.body(length).len(), length);
+            conversation.say("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+        }
+    });
+    let work = Workdir::new();
+    let limits = "limits: { memory_budget: 80MiB }\n";
+    let sidecar = Sidecar::before(&work, &registry.url(), limits);
+    let mut first = Http2::connect(&sidecar, &[]);
+    assert_eq!(upload(&mut first, 500_000), 1);
+    let mut second = Http2::connect(&sidecar, &[]);
+    assert_eq!(upload(&mut second, 12 << 20), 16);
+    // 4 and 64 of 80 are promised: 16 instead of 4 would be as much as there is, and 64 is too much.
+    let mut third = Http2::connect(&sidecar, &[]);
+    assert_eq!(upload(&mut third, 12 << 20), 1);
+    drop(second);
+    until("the budget is free again", || {
+        (upload(&mut Http2::connect(&sidecar, &[]), 12 << 20) == 16).then_some(())
+    });
 }

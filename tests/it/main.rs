@@ -8,6 +8,7 @@ mod support;
 
 mod abuse;
 mod admin;
+mod artifactory;
 mod clients;
 mod connections;
 mod deliver;
@@ -16,8 +17,10 @@ mod drain;
 mod events;
 mod exhaustion;
 mod framing;
+mod lies;
 mod limits;
 mod options;
+mod paths;
 mod proxied;
 mod push;
 mod recover;

@@ -11,6 +11,8 @@ mod secrets;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::registry::Layout;
+
 use super::Config;
 use super::Identity;
 use super::Limits;
@@ -38,7 +40,9 @@ use super::units::Period;
 use super::units::Size;
 use super::url::Upstream;
 use super::words::IntentMode;
+use super::words::LayoutName;
 use super::words::Level;
+use super::words::MethodName;
 use super::words::OnFailure;
 
 use self::listeners::Draft;
@@ -246,7 +250,39 @@ impl Checker<'_> {
         });
         let tls = self.tls(written.upstream_tls, identities);
         let look = written.look.and_then(|look| self.look(look));
-        Some(Registry { name: name?, upstream: upstream?, tls, look })
+        let layout = self.layout(written.layout, written.artifactory);
+        Some(Registry { name: name?, upstream: upstream?, tls, look, layout: layout? })
+    }
+
+    fn layout(
+        &mut self,
+        layout: Option<Located<LayoutName>>,
+        written: Option<Located<file::Artifactory>>,
+    ) -> Option<Layout> {
+        if layout.is_none() && self.problems.touch("registry.layout") {
+            return None;
+        }
+        if layout.is_none_or(|layout| layout.value == LayoutName::Plain) {
+            if let Some(written) = written {
+                let message = "`artifactory` is of no use: the layout is `plain`";
+                let remedy = "write `layout: artifactory`, or remove the key";
+                self.wrong(&written.place, message, remedy);
+            }
+            return Some(Layout::Plain);
+        }
+        let Some(Located { value, place }) = written else {
+            return Some(Layout::Artifactory { key: None });
+        };
+        let method = value.method.map_or(MethodName::RepositoryPath, |method| method.value);
+        let key = match method {
+            MethodName::RepositoryPath => None,
+            MethodName::Subdomain | MethodName::Port => {
+                let example =
+                    "`repository_key: docker-local`, the one that this host or port is for";
+                Some(self.require(value.repository_key, &place, "repository_key", example)?.value)
+            }
+        };
+        Some(Layout::Artifactory { key })
     }
 
     fn look(&mut self, look: Located<file::Look>) -> Option<Look> {
@@ -310,6 +346,7 @@ impl Checker<'_> {
             upstream_write: period(written.upstream_write, default.upstream_write),
             manifest_copy_bytes: size(&written.manifest_copy, default.manifest_copy_bytes),
             manifest_copies_bytes: size(&written.manifest_copies, default.manifest_copies_bytes),
+            memory_budget_bytes: size(&written.memory_budget, default.memory_budget_bytes),
             drain: period(written.drain, default.drain),
         };
         let place = written.manifest_copies.or(written.manifest_copy).map(|size| size.place);

@@ -30,6 +30,34 @@ fn paths_start_at_the_file() {
 }
 
 #[test]
+fn layouts() {
+    let by_path = Layout::Artifactory { key: None };
+    let by_host = Layout::Artifactory { key: Some("docker-local".parse().unwrap()) };
+    for (keys, expected) in [
+        ("", Layout::Plain),
+        ("layout: plain", Layout::Plain),
+        ("layout: artifactory", by_path.clone()),
+        ("layout: artifactory, artifactory: { method: repository-path }", by_path.clone()),
+        (
+            "layout: artifactory, \
+             artifactory: { method: repository-path, repository_key: docker-local }",
+            by_path,
+        ),
+        (
+            "layout: artifactory, artifactory: { method: subdomain, repository_key: docker-local }",
+            by_host.clone(),
+        ),
+        (
+            "layout: artifactory, artifactory: { method: port, repository_key: docker-local }",
+            by_host,
+        ),
+    ] {
+        let config = parse(&format!("registry: {{ upstream: \"http://h\", {keys} }}\n")).unwrap();
+        assert_eq!(config.registry.layout, expected, "{keys}");
+    }
+}
+
+#[test]
 fn without_a_file_everything_has_a_default() {
     let overrides = Overrides {
         webhooks: vec!["https://build.example.com/hook".to_owned(), "https://other/".to_owned()],

@@ -11,7 +11,7 @@ fn every_mistake_is_reported_at_once_with_its_place() {
 registry:
   name: https://registry.example.com
   upstraem: http://127.0.0.1:5000
-  layout: plain
+  layout: plane
 identities:
   client:
     files: { certificate: tls.crt }
@@ -40,7 +40,7 @@ outbox: { on_failure: pass }
     let expected = [
         (2, 9, "registry.name", "leave the scheme out: `registry.example.com`"),
         (3, 3, "registry.upstraem", "did you mean `upstream`?"),
-        (4, 3, "registry.layout", "part of the design, but not of this version yet"),
+        (4, 11, "registry.layout", "use one of `plain` and `artifactory`"),
         (7, 12, "identities.client.files.key", "the key `key` is missing"),
         (9, 61, "listeners[0].identity", "there is no identity `registri`"),
         (12, 10, "endpoints[0].url", "`http://build.example.com/hook` is not encrypted"),
@@ -71,6 +71,39 @@ outbox: { on_failure: pass }
     let caret = " --> etc/pushbell.yaml:19:15 (endpoints[1].when.kinds[0])\n   |\n\
                  19 |       kinds: [images, index]\n   |               ^^^^^^\n";
     assert!(shown.contains(caret), "{shown}");
+}
+
+#[test]
+fn mistakes_in_a_layout() {
+    for (keys, column, key, words) in [
+        ("layout: maven", 43, "registry.layout", "`plain`"),
+        ("artifactory: {}", 48, "registry.artifactory", "write `layout: artifactory`"),
+        (
+            "layout: artifactory, artifactory: { method: port }",
+            69,
+            "registry.artifactory.repository_key",
+            "write `repository_key: docker-local`",
+        ),
+        (
+            "layout: artifactory, artifactory: { method: host }",
+            79,
+            "registry.artifactory.method",
+            "use one of `repository-path`",
+        ),
+        (
+            "layout: artifactory, artifactory: { repository_key: a/b }",
+            87,
+            "registry.artifactory.repository_key",
+            "letters, digits",
+        ),
+    ] {
+        let text = format!("registry: {{ upstream: \"http://h\", {keys} }}\n");
+        let problems = parse(&text).unwrap_err();
+        let found = found(&problems);
+        assert_eq!(found.len(), 1, "{problems}");
+        assert_eq!((found[0].1, found[0].2.as_str()), (column, key), "{problems}");
+        assert!(found[0].3.contains(words), "{problems}");
+    }
 }
 
 #[test]

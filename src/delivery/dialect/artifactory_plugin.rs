@@ -17,7 +17,8 @@
 //!   is **always** `manifest.json`: the plugin fires for no other name and takes image and tag out of such
 //!   paths, so a reader may do the same. Artifactory keeps an index in `list.manifest.json`, and the plugin
 //!   stays silent about it; from here tags of multi-platform images are told, in the shape that is known.
-//! - `repoKey` is where Artifactory names its own repository, which the image lives in. A plain registry
+//! - `repoKey` is where Artifactory names its own repository, which the image lives in: with
+//!   `registry.layout: artifactory` that is what stands there, and `image` goes without it. A plain registry
 //!   has no such thing, so the registry's name stands there: `<repoKey>/<image>:<tag>` is then exactly
 //!   what clients pull, and two registries that report to one receiver cannot be mixed up. It is in
 //!   two places because one reader (codefresh's nomios) knows only `repoPath`.
@@ -102,13 +103,16 @@ pub(super) fn write(event: &Event) -> Result<Payload, Unwritable> {
         }
     };
     let tag = event.tag.as_ref().ok_or(Unwritable::NoTag { dialect })?;
-    let image = event.repository.as_str();
+    let (key, image) = match &event.artifactory {
+        Some(name) => (name.repository_key.as_str(), name.image_name.as_str()),
+        None => (event.registry.as_str(), event.repository.as_str()),
+    };
     let path = format!("{image}/{tag}/{FILE}");
     let millis = u64::try_from(event.time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     let actor = event.actor.name.as_deref().unwrap_or_default();
     let item = ItemInfo {
-        repo_path: RepoPath { repo_key: &event.registry, path: &path },
-        repo_key: &event.registry,
+        repo_path: RepoPath { repo_key: key, path: &path },
+        repo_key: key,
         rel_path: &path,
         name: FILE,
         folder: false,
@@ -131,6 +135,8 @@ mod tests {
     use super::super::tests::golden;
     use super::super::tests::pushed;
     use super::super::tests::untagged;
+    use crate::registry::ArtifactoryName;
+
     use super::*;
 
     fn body(event: &Event) -> Value {
@@ -158,6 +164,21 @@ mod tests {
             assert_eq!(item["relPath"], "team/app/1.4.2/manifest.json");
             assert_eq!(item["repoPath"]["path"], item["relPath"]);
         }
+    }
+
+    #[test]
+    fn what_artifactory_calls_it_stands_where_artifactory_says_it() {
+        let name = ArtifactoryName {
+            repository_key: "docker-local".parse().unwrap(),
+            image_name: "team/app".parse().unwrap(),
+        };
+        let repository = "docker-local/team/app".parse().unwrap();
+        let body = body(&Event { repository, artifactory: Some(name), ..pushed() });
+        let data = &body["artifactory"]["webhook"]["data"];
+        assert_eq!(data["docker"]["image"], "team/app");
+        assert_eq!(data["event"]["repoKey"], "docker-local");
+        assert_eq!(data["event"]["repoPath"]["repoKey"], "docker-local");
+        assert_eq!(data["event"]["relPath"], "team/app/1.4.2/manifest.json");
     }
 
     #[test]

@@ -215,7 +215,10 @@ impl Settler {
         while let Some(question) = round.question() {
             round.learn(match question {
                 Question::Look(reference) => {
-                    let look = timeout(LOOK, self.look.at(&event.repository, &reference));
+                    let look = timeout(
+                        LOOK,
+                        self.look.at(&event.repository, event.artifactory.as_ref(), &reference),
+                    );
                     Learned::Found(look.await.unwrap_or(Found::Unclear))
                 }
                 Question::PushedSince(tag) => {

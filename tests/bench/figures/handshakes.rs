@@ -6,6 +6,7 @@ use crate::figure::Figure;
 use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
+use crate::lineup::Scene;
 use crate::lineup::Stage;
 use crate::lineup::medians;
 use crate::lineup::rounds;
@@ -20,7 +21,9 @@ const AT_ONCE: usize = 4;
 /// Pushbell prefers.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(0).await?;
-    let mut contenders = stage.line_up("handshakes", sink.port, None).await?;
+    let mut contenders = stage
+        .line_up(Scene { name: "handshakes", upstream: sink.port, ..Scene::default() })
+        .await?;
     let mut figures = Vec::new();
     for (name, exchange, target) in [
         ("full handshake, X25519: CPU ms", KeyExchange::Classical, Target::TimesBest(0.5)),
@@ -42,14 +45,15 @@ async fn one(
     exchange: KeyExchange,
     handshakes: usize,
 ) -> Result<Vec<f64>> {
-    let before = contender.cpu()?;
-    if before.is_none() {
+    if contender.front.is_none() {
         return Ok(Vec::new());
     }
     // OpenSSL has it from 3.5 on, which is not what is measured here.
     if exchange == KeyExchange::PostQuantum && !contender.is_ours() {
         return Ok(Vec::new());
     }
+    contender.warm_up(stage).await?;
+    let before = contender.cpu()?;
     let each = handshakes / AT_ONCE;
     let mut running = JoinSet::new();
     for _ in 0..AT_ONCE {

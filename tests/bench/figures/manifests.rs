@@ -1,6 +1,4 @@
-use std::fs::File;
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -14,6 +12,7 @@ use crate::body::Body;
 use crate::body::swallow;
 use crate::client::Connection;
 use crate::client::Protocol;
+use crate::disk::Disk;
 use crate::figure::Better;
 use crate::figure::DIRECT;
 use crate::figure::Figure;
@@ -22,13 +21,17 @@ use crate::figure::Value;
 use crate::figure::median;
 use crate::figure::percentile;
 use crate::lineup::Contender;
-use crate::lineup::Samples;
+use crate::lineup::Scene;
 use crate::lineup::Stage;
 use crate::options::Options;
+use crate::pushers::Image;
 use crate::receiver::Receiver;
 use crate::registry::Blob;
+use crate::registry::DISTRIBUTION;
 use crate::registry::MANIFEST;
 use crate::registry::Registry;
+
+use super::milliseconds_after;
 
 /// One of those who push, with what it pushes.
 struct Pusher<'a> {
@@ -36,6 +39,9 @@ struct Pusher<'a> {
     connection: Connection,
     repository: String,
     tags: Tags,
+    /// Milliseconds to each answer, and from it to its webhook.
+    latencies: Vec<f64>,
+    lags: Vec<f64>,
 }
 
 /// Whether a tag was there before.
@@ -48,61 +54,55 @@ enum Tags {
 }
 
 /// The last step of a push: a manifest whose blobs are there. Everybody in turn for each manifest, and the
-/// next one only when the webhook of the one before has arrived.
+/// next one only when the webhook of the one before has arrived. Beside the webhooks of Pushbell those of a
+/// registry that tells of pushes itself.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
-    let directory = stage.directory.join("manifests");
-    std::fs::create_dir_all(&directory)?;
-    let registry = Registry::start(&directory, &stage.client).await?;
+    let (quiet, telling) = (stage.directory.join("manifests"), stage.directory.join("telling"));
+    fs::create_dir_all(&quiet)?;
+    fs::create_dir_all(&telling)?;
     let mut receiver = Receiver::start(&stage.pki).await?;
-    let contenders = stage.line_up("manifests", registry.port, Some(receiver.port)).await?;
-    let layers = [Blob::random(4096)];
-    let config = Blob::config(&layers);
-    let mut disk = OpenOptions::new().create(true).append(true).open(directory.join("disk"))?;
+    let mut disk = Disk::under(&quiet)?;
+    let quiet = Registry::start(stage, &quiet, None).await?;
+    let telling = Registry::start(stage, &telling, Some(receiver.port)).await?;
+    let (upstream, webhook) = (quiet.port, Some(receiver.port));
+    let scene = Scene { name: "manifests", upstream, webhook, ..Scene::default() };
+    let mut contenders = stage.line_up(scene).await?;
+    contenders.insert(1, Contender::nobody(DISTRIBUTION, telling.target()));
+    let image = Image::new();
     let mut figures = Vec::new();
     for (name, tags) in [("new tag", Tags::New), ("moved tag", Tags::Moved)] {
         let mut pushers = Vec::new();
         for contender in &contenders {
             let repository = format!("bench/{}-{}", contender.name, name.replace(' ', "-"));
             let repository = repository.to_lowercase();
-            let mut direct = stage.client.connect(registry.target(), Protocol::Http1).await?;
-            for blob in layers.iter().chain([&config]) {
-                blob.upload(&mut direct, &repository).await?;
+            for registry in [&quiet, &telling] {
+                let mut direct = stage.client.connect(registry.target(), Protocol::Http1).await?;
+                image.upload(&mut direct, &repository).await?;
             }
             let connection = stage.client.connect(contender.target, Protocol::Http1).await?;
-            pushers.push(Pusher { contender, connection, repository, tags });
+            let (latencies, lags) = (Vec::new(), Vec::new());
+            pushers.push(Pusher { contender, connection, repository, tags, latencies, lags });
         }
-        let nothing = |pusher: &Pusher<'_>| Samples {
-            name: pusher.contender.name,
-            columns: vec![Vec::new()],
-        };
-        let mut latencies: Vec<Samples> = pushers.iter().map(nothing).collect();
-        let mut lags: Vec<Samples> =
-            pushers.iter().filter(|pusher| pusher.tells()).map(nothing).collect();
         let mut syncs = Vec::new();
         for n in 0..options.sizes.manifests {
-            syncs.push(sync(&mut disk)?);
-            let mut turn: Vec<_> = pushers.iter_mut().zip(&mut latencies).collect();
+            syncs.push(disk.sync()?);
+            let mut turn: Vec<_> = pushers.iter_mut().collect();
             if n % 2 == 1 {
                 turn.reverse();
             }
-            for (pusher, latencies) in turn {
+            for pusher in turn {
                 // Each its own, or only the first of them would have the registry write it.
-                let note = format!("{}, {n}", pusher.repository);
-                let manifest = Blob::manifest(&config, &layers, &note);
+                let manifest = image.manifest(&format!("{}, {n}", pusher.repository));
                 let (latency, answered) = pusher.push(n, &manifest).await?;
-                if let Some(samples) = latencies.columns.first_mut() {
-                    samples.push(latency.as_secs_f64() * 1e3);
-                }
+                pusher.latencies.push(latency.as_secs_f64() * 1e3);
                 if pusher.tells() {
-                    let lag = milliseconds_after(answered, receiver.next().await?);
-                    let lags = lags.iter_mut().find(|lags| lags.name == pusher.contender.name);
-                    if let Some(samples) = lags.and_then(|lags| lags.columns.first_mut()) {
-                        samples.push(lag);
-                    }
+                    let arrival = receiver.next().await?;
+                    ensure!(arrival.subject.starts_with(&pusher.repository), "a webhook astray");
+                    pusher.lags.push(milliseconds_after(answered, arrival.at));
                 }
             }
         }
-        figures.extend(lines(name, &latencies, &lags, &syncs));
+        figures.extend(lines(name, &pushers, &syncs));
     }
     Ok(figures)
 }
@@ -110,7 +110,7 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
 impl Pusher<'_> {
     /// Whether a webhook comes of it.
     fn tells(&self) -> bool {
-        self.contender.is_ours()
+        self.contender.is_ours() || self.contender.name == DISTRIBUTION
     }
 
     /// Pushes the manifest; says how long it took, and when the answer was there.
@@ -131,30 +131,32 @@ impl Pusher<'_> {
     }
 }
 
-fn lines(name: &str, latencies: &[Samples], lags: &[Samples], syncs: &[f64]) -> Vec<Figure> {
+fn lines(name: &str, pushers: &[Pusher<'_>], syncs: &[f64]) -> Vec<Figure> {
     let mut figures = Vec::new();
     let sync = median(syncs);
     // An event is durable before the 201: what was intended is synced first, what happened afterwards.
     let allowed = sync.map_or(Target::Alone, |sync| Target::Fixed(2.0 * sync + 0.3));
+    // One that tells by itself is no other way to the same registry.
+    let ways = || pushers.iter().filter(|pusher| pusher.contender.name != DISTRIBUTION);
     for (percent, target) in [(50, allowed), (99, Target::Alone)] {
-        let values: Vec<(&'static str, f64)> = latencies
-            .iter()
-            .filter_map(|s| Some((s.name, percentile(s.columns.first()?, percent)?)))
-            .collect();
-        let direct = values.iter().find(|(name, _)| *name == DIRECT).map_or(f64::NAN, |v| v.1);
-        let added = values.iter().filter(|(name, _)| *name != DIRECT);
+        let place = |pusher: &Pusher<'_>| {
+            Some((pusher.contender.name, percentile(&pusher.latencies, percent)?))
+        };
+        let direct = ways().filter_map(place).find(|(name, _)| *name == DIRECT);
+        let direct = direct.map_or(f64::NAN, |(_, value)| value);
+        let values = ways().filter_map(place);
+        let values = values.map(|(name, value)| Value::one(name, value)).collect();
+        let added = ways().filter_map(place).filter(|(name, _)| *name != DIRECT);
         let added = added.map(|(name, value)| Value::one(name, value - direct)).collect();
-        let values = values.into_iter().map(|(name, value)| Value::one(name, value)).collect();
         figures.push(line(format!("manifest PUT, {name}: ms, p{percent}"), values, Target::None));
         figures.push(line(format!("… added to direct: ms, p{percent}"), added, target));
     }
     for (percent, target) in [(50, 1.0), (99, 2.0)] {
-        let one = |lags: &Samples| {
-            Some(Value::one(lags.name, percentile(lags.columns.first()?, percent)?))
-        };
-        let values = lags.iter().filter_map(one).collect();
+        let values = pushers.iter().filter_map(|pusher| {
+            Some(Value::one(pusher.contender.name, percentile(&pusher.lags, percent)?))
+        });
         let name = format!("… 201 seen to webhook arrived: ms, p{percent}");
-        figures.push(line(name, values, Target::Fixed(target)));
+        figures.push(line(name, values.collect(), Target::Fixed(target)));
     }
     let here = Value::median(DIRECT, syncs).into_iter().collect();
     figures.push(line("… one sync of this disk: ms, p50".to_owned(), here, Target::Alone));
@@ -163,20 +165,4 @@ fn lines(name: &str, latencies: &[Samples], lags: &[Samples], syncs: &[f64]) -> 
 
 fn line(name: String, values: Vec<Value>, target: Target) -> Figure {
     Figure { name, better: Better::Less, digits: 2, values, target }
-}
-
-/// What a durable event costs at least, in milliseconds: a write of 1 KiB and its sync, here and now.
-fn sync(disk: &mut File) -> Result<f64> {
-    let started = Instant::now();
-    disk.write_all(&[0xa5; 1024])?;
-    disk.sync_data()?;
-    Ok(started.elapsed().as_secs_f64() * 1e3)
-}
-
-/// Negative if the webhook was there before the client had its answer.
-fn milliseconds_after(answered: Instant, arrived: Instant) -> f64 {
-    match arrived.checked_duration_since(answered) {
-        Some(after) => after.as_secs_f64() * 1e3,
-        None => -(answered - arrived).as_secs_f64() * 1e3,
-    }
 }

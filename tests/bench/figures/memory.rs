@@ -9,71 +9,74 @@ use crate::figure::Better;
 use crate::figure::Figure;
 use crate::figure::Target;
 use crate::figure::Value;
+use crate::lineup::Column;
 use crate::lineup::Contender;
+use crate::lineup::Scene;
 use crate::lineup::Stage;
+use crate::lineup::medians;
+use crate::lineup::rounds;
 use crate::options::Options;
 use crate::peers::Kind;
-use crate::process::Memory;
+use crate::process::mib;
 use crate::sink::Sink;
 
 /// What a program holds when nothing happens, and what a connection adds that was used once and rests.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(0).await?;
-    let contenders = stage.line_up("memory", sink.port, None).await?;
-    let (mut resident, mut proportional, mut each) = (Vec::new(), Vec::new(), Vec::new());
-    for contender in &contenders {
-        let Some(rest) = memory(contender)? else {
-            continue;
-        };
-        let mut open = Vec::with_capacity(options.sizes.idle);
-        for _ in 0..options.sizes.idle {
-            let mut connection = stage.client.connect(contender.target, Protocol::Http1).await?;
-            connection.ask().await?;
-            open.push(connection);
-        }
-        let held = memory(contender)?.unwrap_or(rest);
-        drop(open);
-        resident.push(Value::one(contender.name, mib(rest.resident)));
-        proportional.extend(rest.proportional.map(|bytes| Value::one(contender.name, mib(bytes))));
-        // Without the proportional size, what workers share cancels out in the difference.
-        let (before, after) = match (rest.proportional, held.proportional) {
-            (Some(before), Some(after)) => (before, after),
-            _ => (rest.resident, held.resident),
-        };
-        let connections = f64::from(u32::try_from(options.sizes.idle)?);
-        let grown = (mib(after) - mib(before)) * 1024.0;
-        each.push(Value::one(contender.name, grown / connections));
-    }
-    let line = |name: String, digits, values, target| Figure {
-        name,
-        better: Better::Less,
-        digits,
-        values,
-        target,
-    };
-    let mut figures = vec![
-        line("memory at rest, RSS: MiB".to_owned(), 1, resident, Target::Fixed(15.0)),
-        line("memory at rest, PSS: MiB".to_owned(), 1, proportional, Target::None),
-        line(
-            format!("memory per idle TLS connection, of {}: KiB", options.sizes.idle),
-            1,
-            each,
-            Target::TimesBest(0.9),
+    let scene = Scene { name: "memory", upstream: sink.port, ..Scene::default() };
+    let mut contenders = stage.line_up(scene).await?;
+    let idle = options.sizes.idle;
+    let samples = rounds(stage, "memory", &mut contenders, options.rounds, 3, async |contender| {
+        one(stage, contender, idle).await
+    });
+    let column = |name: String, goal| Column { name, better: Better::Less, digits: 1, goal };
+    let columns = vec![
+        column("memory at rest, RSS: MiB".to_owned(), Target::Fixed(15.0)),
+        column("memory at rest, PSS: MiB".to_owned(), Target::None),
+        column(
+            format!("memory per idle TLS connection, of {idle}: KiB"),
+            Target::TimesOf("nginx", 0.9),
         ),
     ];
+    let mut figures = medians(&samples.await, columns);
+    let line = |name: &str, values| Figure {
+        name: name.to_owned(),
+        better: Better::Less,
+        digits: 1,
+        values,
+        target: Target::Alone,
+    };
     let (mut built, mut stripped) = (Vec::new(), Vec::new());
     for kind in stage.kinds.iter().filter(|kind| kind.is_ours()) {
         let (as_built, without_symbols) = sizes(stage, kind)?;
         built.push(Value::one(kind.name, as_built));
         stripped.extend(without_symbols.map(|size| Value::one(kind.name, size)));
     }
-    figures.push(line("binary as built: MiB".to_owned(), 1, built, Target::None));
-    figures.push(line("binary stripped: MiB".to_owned(), 1, stripped, Target::None));
+    figures.push(line("binary as built: MiB", built));
+    figures.push(line("binary stripped: MiB", stripped));
     Ok(figures)
 }
 
-fn memory(contender: &Contender) -> Result<Option<Memory>> {
-    contender.front.as_ref().map(|front| front.process.memory()).transpose()
+async fn one(stage: &Stage, contender: &Contender, idle: usize) -> Result<Vec<f64>> {
+    let Some(front) = &contender.front else {
+        return Ok(Vec::new());
+    };
+    let rest = front.process.memory()?;
+    let mut open = Vec::with_capacity(idle);
+    for _ in 0..idle {
+        let mut connection = stage.client.connect(contender.target, Protocol::Http1).await?;
+        connection.ask().await?;
+        open.push(connection);
+    }
+    let held = front.process.memory()?;
+    drop(open);
+    // Without the proportional size, what workers share cancels out in the difference.
+    let (before, after) = match (rest.proportional, held.proportional) {
+        (Some(before), Some(after)) => (before, after),
+        _ => (rest.resident, held.resident),
+    };
+    let each = (mib(after) - mib(before)) * 1024.0 / f64::from(u32::try_from(idle)?);
+    Ok(vec![mib(rest.resident), rest.proportional.map_or(f64::NAN, mib), each])
 }
 
 /// The size of a program of ours as it is, and without symbols where `strip` is installed.
@@ -87,9 +90,4 @@ fn sizes(stage: &Stage, kind: &Kind) -> Result<(f64, Option<f64>)> {
         _ => None,
     };
     Ok((size, stripped))
-}
-
-/// Exact enough: no program here holds more than 4 TiB.
-fn mib(bytes: u64) -> f64 {
-    f64::from(u32::try_from(bytes >> 10).unwrap_or(u32::MAX)) / 1024.0
 }

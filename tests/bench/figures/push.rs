@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context as _;
 use anyhow::Result;
 use anyhow::ensure;
 use serde_json::json;
@@ -15,10 +14,12 @@ use crate::figure::Figure;
 use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
+use crate::lineup::Scene;
 use crate::lineup::Stage;
 use crate::lineup::medians;
 use crate::lineup::rounds;
 use crate::options::Options;
+use crate::process::Process;
 use crate::registry::Blob;
 use crate::registry::MANIFEST;
 use crate::registry::Registry;
@@ -29,12 +30,13 @@ const LAYERS: usize = 4;
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let directory = stage.directory.join("push");
     let image = write_image(&directory.join("image"), options.sizes.layer)?;
-    let registry = Registry::start(&directory, &stage.client).await?;
-    let mut contenders = stage.line_up("push", registry.port, None).await?;
+    let registry = Registry::start(stage, &directory, None).await?;
+    let mut contenders =
+        stage.line_up(Scene { name: "push", upstream: registry.port, ..Scene::default() }).await?;
     let bytes = LAYERS * options.sizes.layer;
     let samples = rounds(stage, "push", &mut contenders, options.rounds, 2, async |contender| {
         registry.empty()?;
-        one(stage, contender, &image, bytes)
+        one(stage, contender, &image, bytes).await
     });
     let each = options.sizes.layer >> 20;
     let name = format!("push by skopeo, {LAYERS} × {each} MiB");
@@ -55,7 +57,7 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
     Ok(medians(&samples.await, columns))
 }
 
-fn one(stage: &Stage, contender: &Contender, image: &Path, bytes: usize) -> Result<Vec<f64>> {
+async fn one(stage: &Stage, contender: &Contender, image: &Path, bytes: usize) -> Result<Vec<f64>> {
     let mut skopeo = Command::new("skopeo");
     // Layers that are no archives would be compressed on the way, which is the client's work.
     skopeo.args(["copy", "--quiet", "--insecure-policy", "--preserve-digests"]);
@@ -67,10 +69,10 @@ fn one(stage: &Stage, contender: &Contender, image: &Path, bytes: usize) -> Resu
     skopeo.arg(format!("docker://localhost:{}/bench/app:bench", contender.target.port));
     let before = contender.cpu()?;
     let started = Instant::now();
-    let output = skopeo.output().context("run skopeo")?;
+    let mut skopeo = Process::start(&mut skopeo, &image.with_extension("log"))?;
+    let status = skopeo.finish().await?;
     let wall = started.elapsed().as_secs_f64();
-    let words = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "skopeo: {}: {words}", output.status);
+    ensure!(status.success(), "skopeo: {status}:{}", skopeo.last_words());
     let cpu = contender.spent_since(before.as_ref())?;
     let gib = f64::from(u32::try_from(bytes >> 20)?) / 1024.0;
     Ok(vec![cpu / gib, wall])

@@ -11,6 +11,7 @@ use crate::figure::Figure;
 use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
+use crate::lineup::Scene;
 use crate::lineup::Stage;
 use crate::lineup::medians;
 use crate::lineup::rounds;
@@ -23,7 +24,8 @@ const AT_ONCE: usize = 16;
 /// Many small requests: over HTTP/1.1 on as many connections, over HTTP/2 on one.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(0).await?;
-    let mut contenders = stage.line_up("requests", sink.port, None).await?;
+    let mut contenders =
+        stage.line_up(Scene { name: "requests", upstream: sink.port, ..Scene::default() }).await?;
     let mut figures = Vec::new();
     for (name, protocol, target) in [
         ("small GET, HTTP/1.1, 16 connections", Protocol::Http1, 0.8),
@@ -60,6 +62,7 @@ async fn one(
     if contender.target.tls == Tls::No && protocol == Protocol::Http2 {
         return Ok(Vec::new());
     }
+    contender.warm_up(stage).await?;
     let mut connections = Vec::with_capacity(AT_ONCE);
     while connections.len() < AT_ONCE {
         let mut connection = match connections.first().and_then(Connection::another) {

@@ -17,6 +17,7 @@ use crate::figure::Figure;
 use crate::figure::Target;
 use crate::lineup::Column;
 use crate::lineup::Contender;
+use crate::lineup::Scene;
 use crate::lineup::Stage;
 use crate::lineup::medians;
 use crate::lineup::rounds;
@@ -35,12 +36,14 @@ enum Way {
 /// One large upload or download at a time, over a connection of its own.
 pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figure>> {
     let sink = Sink::start(options.sizes.transfer).await?;
-    let mut contenders = stage.line_up("transfer", sink.port, None).await?;
+    let mut contenders =
+        stage.line_up(Scene { name: "transfer", upstream: sink.port, ..Scene::default() }).await?;
     let mut figures = Vec::new();
     for (name, way, protocol, target) in [
         ("upload, HTTP/1.1", Way::Up, Protocol::Http1, Target::TimesBest(0.7)),
         ("upload, HTTP/2", Way::Up, Protocol::Http2, Target::TimesBest(0.8)),
         ("download, HTTP/1.1", Way::Down, Protocol::Http1, Target::TimesBest(0.6)),
+        ("download, HTTP/2", Way::Down, Protocol::Http2, Target::None),
     ] {
         let samples = rounds(stage, name, &mut contenders, options.rounds, 2, async |contender| {
             one(stage, contender, way, protocol, options.sizes.transfer).await
@@ -79,7 +82,7 @@ async fn one(
     let before = contender.cpu()?;
     let started = Instant::now();
     let moved = match way {
-        Way::Up => upload(&mut connection, size).await?,
+        Way::Up => upload(&mut connection, Body::filler(size, Length::Untold)).await?,
         Way::Down => connection.exchange(Method::GET, BLOB, Body::empty(), StatusCode::OK).await?,
     };
     let wall = started.elapsed().as_secs_f64();
@@ -90,8 +93,7 @@ async fn one(
 }
 
 /// As docker and skopeo do it: a `PATCH` of unknown length. Says how much arrived.
-async fn upload(connection: &mut Connection, size: u64) -> Result<u64> {
-    let body = Body::filler(size, Length::Untold);
+pub(super) async fn upload(connection: &mut Connection, body: Body) -> Result<u64> {
     let content_type = Some("application/octet-stream");
     let response = connection.send(Method::PATCH, UPLOAD, content_type, body).await?;
     ensure!(response.status() == StatusCode::ACCEPTED, "the upload: {}", response.status());

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::FAR;
 use super::Kind;
 use super::Setting;
 
@@ -13,34 +14,57 @@ pub(super) const HAPROXY: Kind = Kind {
     name: "HAProxy",
     family: "haproxy",
     usual: true,
+    scene: None,
     program: Cow::Borrowed("haproxy"),
     install: "apt-get install haproxy",
-    version: "-v",
-    command,
+    version: &["-vv"],
+    command: |program, setting| start(program, setting, &sizes(1 << 20)),
 };
 
-fn command(program: &Path, setting: &Setting<'_>) -> Result<Command> {
+/// HAProxy as it comes: some things it does better so.
+pub(super) const HAPROXY_DEFAULT: Kind = Kind {
+    name: "HAProxy-default",
+    command: |program, setting| start(program, setting, ""),
+    ..HAPROXY
+};
+
+/// HAProxy with a window of HTTP/2 that fills a long way.
+pub(super) const HAPROXY_WIDE: Kind = Kind {
+    name: "HAProxy-wide",
+    scene: Some(FAR),
+    command: |program, setting| start(program, setting, &sizes(16 << 20)),
+    ..HAPROXY
+};
+
+/// Larger pieces, and a larger window.
+fn sizes(window: u32) -> String {
+    format!(
+        "    tune.bufsize 65536
+    tune.h2.initial-window-size {window}
+"
+    )
+}
+
+fn start(program: &Path, setting: &Setting<'_>, tuning: &str) -> Result<Command> {
     let file = setting.directory.join("haproxy.cfg");
     // It wants the certificate and its key in one file.
     let pem = setting.directory.join("tls.pem");
     let pair = [fs::read(&setting.pki.certificate)?, fs::read(&setting.pki.key)?].concat();
     fs::write(&pem, pair)?;
-    fs::write(&file, configuration(setting, &pem))?;
+    fs::write(&file, configuration(setting, &pem, tuning))?;
     let mut command = Command::new(program);
     command.arg("-db").arg("-f").arg(file);
     Ok(command)
 }
 
-fn configuration(setting: &Setting<'_>, pem: &Path) -> String {
+fn configuration(setting: &Setting<'_>, pem: &Path, tuning: &str) -> String {
     let Setting { port, upstream, .. } = setting;
     let pem = pem.display();
     format!(
         "global
     nbthread 2
     maxconn 4096
-    tune.bufsize 65536
-    tune.h2.initial-window-size 1048576
-defaults
+{tuning}defaults
     mode http
     timeout connect 5s
     timeout client 900s

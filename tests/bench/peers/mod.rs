@@ -1,6 +1,7 @@
 //! The programs that can stand in front of a registry. A further one is a file here and a line in
 //! [`PEERS`].
 
+mod caddy;
 mod haproxy;
 mod nginx;
 mod pushbell;
@@ -35,15 +36,17 @@ pub(crate) struct Kind {
     /// What the table calls it; one word.
     pub(crate) name: &'static str,
     /// What the command line calls it and its other settings.
-    family: &'static str,
+    pub(crate) family: &'static str,
     /// Whether it is there unless somebody says something else.
     usual: bool,
+    /// The only scene that it is for, if it is not for all.
+    pub(crate) scene: Option<&'static str>,
     /// Its program, as a path or to be looked for.
     pub(crate) program: Cow<'static, str>,
     /// How one gets it.
     pub(crate) install: &'static str,
-    /// The option that prints its version.
-    pub(crate) version: &'static str,
+    /// What makes it print its version, and those of its libraries.
+    pub(crate) version: &'static [&'static str],
     /// Writes its configuration, and says how it is started.
     command: fn(&Path, &Setting<'_>) -> Result<Command>,
 }
@@ -65,11 +68,23 @@ pub(crate) struct Front {
     pub(crate) target: Target,
 }
 
+/// The scene with a long way, to which some settings fit that fit nowhere else.
+pub(crate) const FAR: &str = "far";
+
 /// What others make.
-pub(crate) const PEERS: [&Kind; 2] = [&nginx::NGINX, &haproxy::HAPROXY];
+const PEERS: [&Kind; 7] = [
+    &nginx::NGINX,
+    &nginx::NGINX_DEFAULT,
+    &nginx::NGINX_WIDE,
+    &haproxy::HAPROXY,
+    &haproxy::HAPROXY_DEFAULT,
+    &haproxy::HAPROXY_WIDE,
+    &caddy::CADDY,
+];
 
 /// Their names, as `--with` takes them.
-pub(crate) const FAMILIES: [&str; 2] = [nginx::NGINX.family, haproxy::HAPROXY.family];
+pub(crate) const FAMILIES: [&str; 3] =
+    [nginx::NGINX.family, haproxy::HAPROXY.family, caddy::CADDY.family];
 
 /// The name of ours.
 pub(crate) const OURS: &str = pushbell::PUSHBELL.name;

@@ -13,9 +13,10 @@ pub(super) const PUSHBELL: Kind = Kind {
     name: "Pushbell",
     family: "pushbell",
     usual: true,
+    scene: None,
     program: Cow::Borrowed(env!("CARGO_BIN_EXE_pushbell")),
     install: "cargo build --release",
-    version: "--version",
+    version: &["--version"],
     command,
 };
 
@@ -31,13 +32,13 @@ fn command(program: &Path, setting: &Setting<'_>) -> Result<Command> {
 }
 
 fn configuration(setting: &Setting<'_>) -> String {
-    let Setting { port, upstream, pki, directory, webhook } = setting;
+    let Setting { port, upstream, pki, directory, webhook, .. } = setting;
     let endpoints = webhook.map_or_else(String::new, |receiver| {
         let ca = pki.ca();
         let ca = ca.display();
         format!(
             "endpoints:
-  - {{ name: build, url: \"https://localhost:{receiver}/hook\", tls: {{ ca: {ca} }} }}
+  - {{ name: build, url: \"https://localhost:{receiver}/hook\", tls: {{ ca: {ca} }}, timeout: 60s }}
 "
         )
     });

@@ -2,10 +2,12 @@
 //! stands behind us (delivery-guarantees 8.1, part 10 "framing corpus").
 
 mod corpus;
+mod frames;
 mod judge;
 mod naive;
 mod parsers;
 mod recorder;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -109,7 +109,8 @@ impl Parser {
     }
 }
 
-fn recorded(recorder: &Recorder) -> Vec<Understood> {
+/// What a recorder heard.
+pub(super) fn recorded(recorder: &Recorder) -> Vec<Understood> {
     let understood = recorder.requests().into_iter().map(|request| Understood {
         method: request.method,
         path: request.path,

@@ -1,4 +1,4 @@
-use std::io::Read as _;
+use std::io::Read;
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::net::SocketAddr;
@@ -26,6 +26,12 @@ use super::sidecar::Sidecar;
 /// A TLS connection byte by byte, for clients that stop in the middle.
 pub(crate) struct Raw(StreamOwned<ClientConnection, TcpStream>);
 
+impl Read for Raw {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        self.0.read(out)
+    }
+}
+
 /// Makes many of them.
 pub(crate) struct Dialer {
     address: SocketAddr,
@@ -39,7 +45,8 @@ impl Dialer {
         Self::speaking(sidecar, rustls::DEFAULT_VERSIONS, &[b"http/1.1"])
     }
 
-    fn speaking(
+    /// The same with these versions of TLS and these protocols on offer.
+    pub(crate) fn speaking(
         sidecar: &Sidecar,
         versions: &[&'static SupportedProtocolVersion],
         alpn: &[&[u8]],
@@ -65,7 +72,7 @@ impl Dialer {
         socket.connect(&self.address.into()).unwrap();
         let stream = TcpStream::from(socket);
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Raw(StreamOwned::new(session, stream))
     }
 

@@ -1,4 +1,5 @@
 use std::net::TcpListener;
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -12,6 +13,7 @@ pub(crate) struct Registry {
     config: PathBuf,
     port: u16,
     http: Http,
+    mute: bool,
     process: Option<Process>,
 }
 
@@ -31,6 +33,18 @@ pub(crate) const USER: &str = "ci-bot";
 pub(crate) const PASSWORD: &str = "open-sesame";
 /// `htpasswd -nbB ci-bot open-sesame`; the registry takes nothing but bcrypt.
 const HTPASSWD: &str = "ci-bot:$2y$05$f7m9ZdG0guugwCWpceBAUeb3duq2fFDzXIVs2rbFGacY1v4x1zB7a\n";
+
+/// Without a line for each request.
+const SILENT: &str = "{level: info, accesslog: {disabled: true}}";
+
+/// Without a line for anything but what fails, and those go nowhere.
+const MUTE: &str = "{level: error, accesslog: {disabled: true}}";
+
+/// Where a registry keeps what it has.
+enum Storage {
+    Files,
+    Memory,
+}
 
 /// A file of that account alone.
 pub(crate) fn htpasswd() -> &'static str {
@@ -52,7 +66,13 @@ impl Registry {
 
     /// One that lets everybody in, and has a line for each request among those it prints.
     pub(crate) fn with_access_log(work: &Workdir) -> Self {
-        Self::logging(work, "{level: info}", Http::Plain, "")
+        Self::keeping(work, Storage::Files, "{level: info}", Http::Plain, "")
+    }
+
+    /// One that lets everybody in, forgets everything when it ends, and prints nothing, however much it is
+    /// asked.
+    pub(crate) fn in_memory(work: &Workdir) -> Self {
+        Self::keeping(work, Storage::Memory, MUTE, Http::Plain, "")
     }
 
     /// Every line it printed so far.
@@ -87,24 +107,30 @@ impl Registry {
     /// One that is spoken to like this, with these lines at the end of its file. A line that starts with
     /// blanks is one of its `http` section.
     pub(crate) fn with(work: &Workdir, http: Http, more: &str) -> Self {
-        Self::logging(work, "{level: info, accesslog: {disabled: true}}", http, more)
+        Self::keeping(work, Storage::Files, SILENT, http, more)
     }
 
-    fn logging(work: &Workdir, log: &str, http: Http, more: &str) -> Self {
-        let storage = work.directory("registry/storage");
+    fn keeping(work: &Workdir, storage: Storage, log: &str, http: Http, more: &str) -> Self {
+        let files = work.directory("registry/storage");
+        let storage = match storage {
+            Storage::Files => format!(
+                "{{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}",
+                files.display()
+            ),
+            Storage::Memory => "{inmemory: {}}".to_owned(),
+        };
         for _ in 0..20 {
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             let config = format!(
                 "version: 0.1\n\
                  log: {log}\n\
-                 storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+                 storage: {storage}\n\
                  http:\n  {}\n{more}",
-                storage.display(),
                 http.lines(port).join("\n  "),
             );
             let config = work.write("registry/config.yml", config);
             let http = http.clone();
-            let mut registry = Self { config, port, http, process: None };
+            let mut registry = Self { config, port, http, mute: log == MUTE, process: None };
             if registry.listen() {
                 return registry;
             }
@@ -114,10 +140,22 @@ impl Registry {
 
     /// Whether it came up. The port was free a moment ago, so somebody may have been faster.
     fn listen(&mut self) -> bool {
-        let mut command = Command::new("docker-registry");
-        let mut process = Process::start(command.arg("serve").arg(&self.config));
+        let mut command = if self.mute {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "exec docker-registry serve \"$0\" >/dev/null 2>&1"]);
+            shell
+        } else {
+            let mut registry = Command::new("docker-registry");
+            registry.arg("serve");
+            registry
+        };
+        let mut process = Process::start(command.arg(&self.config));
         let up = until("the registry to listen", || {
-            let listens = process.lines().iter().any(|line| line.contains("listening on"));
+            let listens = if self.mute {
+                TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+            } else {
+                process.lines().iter().any(|line| line.contains("listening on"))
+            };
             if listens { Some(true) } else { process.ended().map(|_| false) }
         });
         self.process = Some(process);

@@ -7,6 +7,9 @@ use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
+
+use socket2::SockRef;
 
 /// A registry that does what a test says, also what no registry should do.
 ///
@@ -78,6 +81,11 @@ impl Conversation {
         loop {
             thread::park();
         }
+    }
+
+    /// Leaves at once, which takes back what was sent to it and not read.
+    pub(crate) fn reset(self) {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
 
     /// Says something; that nobody listens any more is no failure.

@@ -11,7 +11,10 @@ mod hops;
 mod lengths;
 mod lines;
 mod pipelines;
+mod streams;
 mod targets;
+
+pub(super) use self::streams::streams;
 
 /// One input.
 pub(super) struct Case {

@@ -1,0 +1,219 @@
+use crate::support::Registry;
+use crate::support::Scripted;
+use crate::support::Workdir;
+use crate::support::sha256;
+
+use super::INDEX;
+use super::Pusher;
+use super::events;
+use super::plain;
+
+/// What a path has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Is {
+    /// The push of `team/app:a`, or of this one.
+    Push(&'static str, &'static str),
+    /// Something the registry never hears of.
+    Refused,
+    /// Something the registry answers, and no event.
+    Nothing,
+}
+
+const SAME: Is = Is::Push("team/app", "a");
+
+/// `@` is the digest of what is pushed, in hexadecimal.
+const PATHS: [(&str, Is); 74] = [
+    ("/v2/team/app/manifests/a", SAME),
+    ("/v2/team/app/%6danifests/a", SAME),
+    ("/v2/team/app/%6Danifests/a", SAME),
+    ("/v2/team/app/%6d%61%6e%69%66%65%73%74%73/a", SAME),
+    ("/v2/team/app/manifests/%61", SAME),
+    ("/%762/team/app/manifests/a", SAME),
+    ("/%76%32/team/app/manifests/a", SAME),
+    ("/v2/%74eam/app/manifests/a", SAME),
+    ("/v2/team/ap%70/manifests/a", SAME),
+    ("http://evil.example/v2/team/app/manifests/a", SAME),
+    ("https://evil.example/v2/team/app/manifests/%61", SAME),
+    ("/v2/team/app/manifests/a?", SAME),
+    ("/v2/team/app/manifests/a?x=/../b", SAME),
+    ("/v2/team/app/manifests/a?tag=b", SAME),
+    ("/v2/team/app/manifests/a%2db", Is::Push("team/app", "a-b")),
+    ("/v2/team/app/manifests/a%2eb", Is::Push("team/app", "a.b")),
+    ("/v2/team/app/manifests/A", Is::Push("team/app", "A")),
+    ("/v2/team/app/manifests/manifests", Is::Push("team/app", "manifests")),
+    ("/v2/team/manifests/manifests/a", Is::Push("team/manifests", "a")),
+    ("/v2/manifests/manifests/manifests", Is::Push("manifests", "manifests")),
+    ("/v2/team/blobs/uploads/manifests/a", Is::Push("team/blobs/uploads", "a")),
+    ("/v2/team/tags/list/manifests/a", Is::Push("team/tags/list", "a")),
+    ("/v2/v2/manifests/a", Is::Push("v2", "a")),
+    ("/v2/team/a%2d-b/manifests/a", Is::Push("team/a--b", "a")),
+    ("/v2/team/app/manifests/sha256:@", Is::Push("team/app", "sha256:@")),
+    ("/v2/team/app/manifests/sha256%3A@", Is::Push("team/app", "sha256:@")),
+    ("/v2/team/app/manifests/sha256%3a@", Is::Push("team/app", "sha256:@")),
+    ("/v2/team/app/manifests/%73ha256:@", Is::Push("team/app", "sha256:@")),
+    ("/v2/team%2Fapp/manifests/a", Is::Refused),
+    ("/v2/team%2fapp/manifests/a", Is::Refused),
+    ("/v2/team/app%2fmanifests/a", Is::Refused),
+    ("/v2/team/app/manifests%2fa", Is::Refused),
+    ("/v2/x/../team/app/manifests/a", Is::Refused),
+    ("/v2/x/%2e%2e/team/app/manifests/a", Is::Refused),
+    ("/v2/x/%2E./team/app/manifests/a", Is::Refused),
+    ("/v2/team/./app/manifests/a", Is::Refused),
+    ("/v2/team/%2e/app/manifests/a", Is::Refused),
+    ("/v2//team/app/manifests/a", Is::Refused),
+    ("//v2/team/app/manifests/a", Is::Refused),
+    ("/v2/team/app/manifests//a", Is::Refused),
+    ("/v2/team/app/manifests/a/", Is::Refused),
+    ("/v2/team/app/%256danifests/a", Is::Refused),
+    ("/v2/team/app/manifests/a%25", Is::Refused),
+    ("/v2/team/app/manifests/a;x=1", Is::Refused),
+    ("/v2/team/app;x=1/manifests/a", Is::Refused),
+    ("/v2/team/app/manifests/a%3bx=1", Is::Refused),
+    ("/v2/team\\app/manifests/a", Is::Refused),
+    ("/v2/team%5capp/manifests/a", Is::Refused),
+    ("/v2/team/app/manifests/a%00", Is::Refused),
+    ("/v2/team/app/manifests/a%0d%0a", Is::Refused),
+    ("/v2/team/app/manifests/a%7f", Is::Refused),
+    ("/v2/team/app/manifests/%c3%a4", Is::Refused),
+    ("/v2/team%c0%afapp/manifests/a", Is::Refused),
+    ("/v2/team/app/manifests/\u{c3}\u{a4}", Is::Refused),
+    ("/v2/team/app/manifests/sha256:00", Is::Refused),
+    ("/v2/team/app/manifests/SHA256:@", Is::Refused),
+    ("/v2/team/app/manifests/a:b", Is::Nothing),
+    // The id of an upload is not ours to read, but who decodes it may find a push in it.
+    ("/v2/team/blobs/uploads/x%2fmanifests%2fa", Is::Push("team/blobs/uploads/x", "a")),
+    ("/v2/team/blobs/uploads/..%2f..%2fapp%2fmanifests%2fa", Is::Refused),
+    ("/v2/team/blobs/uploads/x%2f%2e%2e%2f%2e%2e%2f%2e%2e%2fapp%2fmanifests%2fa", Is::Refused),
+    ("/v2/team/app/manifests/%zz", Is::Refused),
+    ("/v2/team/app/manifests/a%", Is::Refused),
+    ("/V2/team/app/manifests/a", Is::Nothing),
+    ("/v2/team/app/Manifests/a", Is::Nothing),
+    // The first of several components may be a host, and Distribution means it.
+    ("/v2/Team/app/manifests/a", Is::Push("Team/app", "a")),
+    ("/v2/EVIL.example/app/manifests/a", Is::Push("EVIL.example/app", "a")),
+    ("/v2/evil.example:5000/app/manifests/a", Is::Nothing),
+    ("/v2/App/manifests/a", Is::Nothing),
+    ("/v2/team/App/manifests/a", Is::Nothing),
+    ("/v2/team/a..b/manifests/a", Is::Nothing),
+    ("/v2/manifests/a", Is::Nothing),
+    ("/v2/team/app/manifests/a+b", Is::Nothing),
+    ("/v2/team/app/manifests/.a", Is::Nothing),
+    ("/v3/team/app/manifests/a", Is::Nothing),
+];
+
+#[test]
+fn every_spelling_is_the_push_it_is_for_the_registry() {
+    let work = Workdir::new();
+    let mut registry = Registry::start(&work);
+    let (mut sidecar, address) = plain(&work, &registry.url());
+    let digest = sha256(INDEX.as_bytes());
+    let hex = digest.strip_prefix("sha256:").unwrap();
+    let mut client = Pusher::new(address);
+    let mut direct = Pusher::new(registry.host().parse().unwrap());
+    let mut expected = Vec::new();
+    for (path, is) in PATHS {
+        let path = path.replace('@', hex);
+        let answer = client.put(&path);
+        match is {
+            Is::Push(repository, reference) => {
+                assert_eq!(answer.status, 201, "{path}: {answer:?}");
+                assert_eq!(direct.put(&path).status, 201, "{path}, directly");
+                let location = format!("/v2/{repository}/manifests/{digest}");
+                assert!(answer.location.unwrap().ends_with(&location), "{path}");
+                expected.push((repository.to_owned(), reference.replace('@', hex)));
+            }
+            Is::Refused => {
+                assert_eq!(answer.status, 400, "{path}: {answer:?}");
+                assert!(answer.body.contains("NAME_INVALID"), "{path}: {answer:?}");
+            }
+            Is::Nothing => assert_ne!(answer.status, 201, "{path}: {answer:?}"),
+        }
+    }
+    let overridden = client.ask(
+        "POST",
+        "/v2/team/app/manifests/overridden",
+        "X-HTTP-Method-Override: PUT\r\nX-HTTP-Method: PUT\r\nX-Method-Override: PUT\r\n",
+    );
+    assert_eq!(overridden.status, 405, "{overridden:?}");
+    sidecar.stop();
+    assert_eq!(events(&sidecar), expected);
+    registry.stop();
+}
+
+/// The library that reads targets cuts off what begins with `#`, and so do we then: what the registry
+/// gets and what the event names are the same, which is what matters.
+#[test]
+fn a_fragment_reaches_nobody() {
+    let registry = Scripted::start(|mut conversation| {
+        while let Some(head) = conversation.head() {
+            if head.starts_with("HEAD ") {
+                conversation.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+            } else {
+                conversation.body(INDEX.len());
+                conversation.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+            }
+        }
+    });
+    let work = Workdir::new();
+    let (mut sidecar, address) = plain(&work, &registry.url());
+    let mut client = Pusher::new(address);
+    for path in [
+        "/v2/team/app/manifests/a#x",
+        "/v2/team/app/manifests/b?y#x",
+        "http://evil.example/v2/team/app/manifests/c#/../d",
+    ] {
+        assert_eq!(client.put(path).status, 201, "{path}");
+    }
+    sidecar.stop();
+    let heads = registry.heads();
+    let targets: Vec<_> = heads
+        .iter()
+        .filter(|head| head.starts_with("PUT "))
+        .map(|head| head.split(' ').nth(1).unwrap())
+        .collect();
+    assert_eq!(
+        targets,
+        ["/v2/team/app/manifests/a", "/v2/team/app/manifests/b?y", "/v2/team/app/manifests/c"]
+    );
+    let told = events(&sidecar);
+    let tags: Vec<_> = told.iter().map(|(_, tag)| tag.as_str()).collect();
+    assert_eq!(tags, ["a", "b", "c"]);
+}
+
+#[test]
+fn reads_pass_as_they_are_and_writes_that_are_sent_elsewhere_make_no_event() {
+    let registry = Scripted::start(|mut conversation| {
+        while let Some(head) = conversation.head() {
+            if head.starts_with("PUT ") {
+                conversation.body(INDEX.len());
+            }
+            conversation.say(
+                "HTTP/1.1 301 Moved Permanently\r\nLocation: /v2/team/app/manifests/b\r\n\
+                 Content-Length: 0\r\n\r\n",
+            );
+        }
+    });
+    let work = Workdir::new();
+    let (mut sidecar, address) = plain(&work, &registry.url());
+    let mut client = Pusher::new(address);
+    let reads = [
+        "/v2/team%2Fapp/manifests/a",
+        "/v2/x/../app//manifests/./a",
+        "/v2/x/%2e%2E/app;x=1/%256d%00%zz\\",
+        "/v2/team/app/tags/list?n=1&last=%2F..%2f",
+    ];
+    for read in reads {
+        assert_eq!(client.ask("GET", read, "").status, 301, "{read}");
+    }
+    assert_eq!(client.put("/v2/team/app/manifests/a").status, 301);
+    assert_eq!(client.ask("DELETE", "/v2/team/app/manifests/a", "").status, 301);
+    sidecar.stop();
+    let heads = registry.heads();
+    let targets: Vec<_> = heads
+        .iter()
+        .filter(|head| head.starts_with("GET "))
+        .map(|head| head.split(' ').nth(1).unwrap())
+        .collect();
+    assert_eq!(targets, reads);
+    assert_eq!(events(&sidecar), []);
+}
