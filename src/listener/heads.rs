@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU8;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
@@ -52,6 +53,8 @@ pub(super) struct Heads<Io> {
 #[derive(Debug, Default)]
 pub(super) struct Turn {
     phase: AtomicU8,
+    /// Bytes of bodies that hyper has taken over and not written.
+    unsent: AtomicUsize,
     used: AtomicBool,
     first: Notify,
 }
@@ -95,6 +98,21 @@ impl Turn {
         if !self.used.swap(true, Ordering::Relaxed) {
             self.first.notify_one();
         }
+    }
+
+    /// hyper takes over so much of a body.
+    pub(super) fn taken_over(&self, bytes: usize) {
+        self.unsent.store(self.unsent() + bytes, Ordering::Relaxed);
+    }
+
+    /// How much of bodies waits for the socket.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    /// So much was written, be it of a body or of what is around it.
+    fn written(&self, bytes: usize) {
+        self.unsent.store(self.unsent().saturating_sub(bytes), Ordering::Relaxed);
     }
 
     /// Waits for the first request, which may be long ago.
@@ -211,7 +229,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Heads<Io> {
             this.refuse(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut this.io).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
+        this.turn.written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -224,7 +244,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Heads<Io> {
             this.refuse(slices.first().map_or(&[], |slice| slice));
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
-        Pin::new(&mut this.io).poll_write_vectored(cx, slices)
+        let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, slices))?;
+        this.turn.written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -236,6 +258,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Heads<Io> {
         let this = self.get_mut();
         ready!(this.poll_word(cx))?;
         ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+        this.turn.written(usize::MAX);
         if this.turn.phase() == Phase::Said {
             this.turn.set(Phase::Theirs);
             this.begun = false;

@@ -40,6 +40,9 @@ use super::heads::Late;
 use super::heads::Phase;
 use super::heads::Turn;
 
+/// How much of an answer may wait for the socket before more of it is taken.
+const UNSENT: usize = 64 << 10;
+
 /// A service that says whose turn it is.
 struct Turning<S> {
     service: S,
@@ -167,7 +170,15 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Task<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        // hyper would take over 400 KiB for a client that reads nothing. It flushes whenever there is no
+        // more to take, and comes back once that has moved something.
+        if self.turn.unsent() >= UNSENT {
+            return Poll::Pending;
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        if let Some(Ok(data)) = frame.as_ref().map(|frame| frame.as_ref().map(Frame::data_ref)) {
+            self.turn.taken_over(data.map_or(0, Bytes::len));
+        }
         Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 

@@ -131,7 +131,7 @@ fn slow_clients_are_let_go_and_pushes_go_on() {
             let each = sidecar.memory().0.saturating_sub(began) / many as u64;
             println!("{slow:?}: {} KiB each", each >> 10);
             // What each of a few takes says little, and what is not optimized takes more.
-            let allowed = if cfg!(debug_assertions) { 2 * EACH } else { EACH };
+            let allowed = if cfg!(debug_assertions) { 4 * EACH } else { EACH };
             assert!(each <= allowed, "{slow:?}: {} KiB each", each >> 10);
             crowds.push((slow, crowd));
         }

@@ -157,8 +157,14 @@ impl Raw {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return None,
             }
-            if self.0.conn.read_tls(&mut self.0.sock).ok()? == 0 {
-                return None;
+            match self.0.conn.read_tls(&mut self.0.sock) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    println!("no more to hear: {error}");
+                    return None;
+                }
             }
             self.0.conn.process_new_packets().ok()?;
         }
