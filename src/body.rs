@@ -27,8 +27,8 @@ pub fn empty() -> Body {
 }
 
 /// Reads a body and keeps nothing of it, to its end or to `limit` bytes: a client that still sends may
-/// overlook an answer that comes before it has finished.
-pub async fn discard<B>(body: B, limit: usize)
+/// overlook an answer that comes before it has finished. Says whether that was all of it.
+pub async fn discard<B>(body: B, limit: usize) -> bool
 where
     B: http_body::Body<Data = Bytes>,
 {
@@ -38,9 +38,10 @@ where
         let read = frame.data_ref().map_or(0, Bytes::len);
         match left.checked_sub(read) {
             Some(rest) => left = rest,
-            None => break,
+            None => return false,
         }
     }
+    true
 }
 
 /// How much of a body was read.

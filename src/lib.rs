@@ -53,7 +53,8 @@ pub mod connect;
 pub mod listener;
 pub mod outbox;
 
-// The ways in, and the way out; they meet in the outbox only.
+// The ways in, and the way out; they meet in the outbox only. And certificates from outside.
+pub mod acme;
 pub mod delivery;
 pub mod ingest;
 pub mod proxy;

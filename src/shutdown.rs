@@ -15,15 +15,17 @@ use std::io;
 use rustix::process::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing::warn;
 
-/// The two wishes an operator can have.
+/// What an operator can wish for.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     drain: CancellationToken,
     at_once: CancellationToken,
+    reload: watch::Sender<()>,
 }
 
 impl Shutdown {
@@ -45,8 +47,14 @@ impl Shutdown {
         &self.at_once
     }
 
-    /// Turns signals into wishes: the first SIGTERM or SIGINT drains, the second ends at once. SIGHUP
-    /// has nothing to reload in this version and must not end the process, which is its default; nor must
+    /// Changes when files that may have changed should be read again.
+    #[must_use]
+    pub fn reload(&self) -> watch::Receiver<()> {
+        self.reload.subscribe()
+    }
+
+    /// Turns signals into wishes: the first SIGTERM or SIGINT drains, the second ends at once; SIGHUP
+    /// reloads. What must not end the process, though that is its default, is
     /// SIGXFSZ, which a limit on the size of files sends: to the outbox it is a full disk, like any other.
     ///
     /// # Errors
@@ -65,7 +73,8 @@ impl Shutdown {
                     _ = terminate.recv() => shutdown.asked("SIGTERM"),
                     _ = interrupt.recv() => shutdown.asked("SIGINT"),
                     _ = hangup.recv() => {
-                        warn!("SIGHUP ignored: this version reads its configuration at start only");
+                        info!("SIGHUP: reading certificates again; options are read at the start only");
+                        shutdown.reload.send_replace(());
                     }
                 }
             }

@@ -9,7 +9,7 @@ const RANKS: &[&[&str]] = &[
     &["body", "budget", "points", "secret", "socket", "tasks", "telemetry", "registry"],
     &["event", "certs", "shutdown"],
     &["listener", "connect", "outbox"],
-    &["proxy", "ingest", "watch", "delivery"],
+    &["proxy", "ingest", "watch", "delivery", "acme"],
     &["admin"],
     &["config"],
     &["app"],

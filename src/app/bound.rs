@@ -2,9 +2,13 @@ use std::collections::BTreeMap;
 
 use tracing::warn;
 
+use crate::acme::Answers;
+use crate::certs::Identity;
 use crate::certs::ServerIdentities;
 use crate::config;
+use crate::config::Challenge;
 use crate::config::Config;
+use crate::config::IdentityOrigin;
 use crate::config::Serve;
 use crate::listener;
 use crate::listener::Listener;
@@ -13,8 +17,38 @@ use crate::telemetry::chain;
 use super::Error;
 use super::Parts;
 
-/// What listeners show, by the identity's name.
-pub(super) type Servers = BTreeMap<String, Vec<ServerIdentities>>;
+/// What a listener shows, by the names of the identities, the default first.
+pub(super) struct Shown {
+    pub(super) names: Vec<String>,
+    pub(super) server: ServerIdentities,
+}
+
+impl Shown {
+    fn new(config: &Config, listener: &config::Listener, parts: &Parts, answers: &Answers) -> Self {
+        let names: Vec<String> = listener.all_identities().map(|i| i.value.clone()).collect();
+        let validated = |name: &String| {
+            config.identity(name).is_some_and(|identity| match &identity.origin {
+                IdentityOrigin::Acme(acme) => acme.challenge == Challenge::TlsAlpn01,
+                _ => false,
+            })
+        };
+        let mut server = ServerIdentities::new(None, &[]);
+        if names.iter().any(validated) {
+            server = server.with_challenges(answers.challenges.clone());
+        }
+        let shown = Self { names, server };
+        shown.update(&parts.identities);
+        shown
+    }
+
+    /// Shows what is in use now.
+    pub(super) fn update(&self, identities: &BTreeMap<String, Identity>) {
+        let mut in_use = self.names.iter().map(|name| identities.get(name));
+        let default = in_use.next().flatten();
+        let others: Vec<Identity> = in_use.flatten().cloned().collect();
+        self.server.replace(default, &others);
+    }
+}
 
 /// A bound listener and what it will serve.
 pub(super) struct Bound<'a> {
@@ -27,15 +61,14 @@ pub(super) struct Bound<'a> {
 pub(super) fn bind<'a>(
     config: &'a Config,
     parts: &Parts,
-) -> Result<(Vec<Bound<'a>>, Servers), Error> {
-    let (mut bound, mut servers) = (Vec::new(), Servers::new());
+    answers: &Answers,
+) -> Result<(Vec<Bound<'a>>, Vec<Shown>), Error> {
+    let (mut bound, mut all) = (Vec::new(), Vec::new());
     for listener in &config.listeners {
-        let identity = listener.identity.as_ref().and_then(|i| parts.identities.get(&i.value));
-        let server = identity.map(|identity| ServerIdentities::new(identity, &[]));
-        let tls = server.as_ref().map(ServerIdentities::config).transpose();
-        if let (Some(identity), Some(server)) = (identity, server) {
-            servers.entry(identity.name().to_owned()).or_default().push(server);
-        }
+        let shown =
+            listener.identity.as_ref().map(|_| Shown::new(config, listener, parts, answers));
+        let tls = shown.as_ref().map(|shown| shown.server.config()).transpose();
+        all.extend(shown);
         let limits = &config.limits;
         let had = Listener::bind(listener::Config {
             address: match &listener.address.value {
@@ -64,7 +97,7 @@ pub(super) fn bind<'a>(
             }
         }
     }
-    Ok((bound, servers))
+    Ok((bound, all))
 }
 
 /// Whether somebody wrote this listener down, or it serves the registry, without which we are nothing.

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 
 use time::OffsetDateTime;
 
@@ -28,9 +29,13 @@ pub fn describe(config: &Config, parts: &Parts) -> String {
     line("registry", format!("{} is {}", registry.name.value, registry.upstream.value));
     for listener in &config.listeners {
         let serves: Vec<&str> = listener.serves.iter().map(|s| s.as_str()).collect();
-        let with = match &listener.identity {
-            Some(identity) => format!("identity {}", identity.value),
-            None => "plain HTTP".to_owned(),
+        let names: Vec<&str> = listener.all_identities().map(|i| i.value.as_str()).collect();
+        let with = match &names[..] {
+            [] => "plain HTTP".to_owned(),
+            [name] => format!("identity {name}"),
+            [default, others @ ..] => {
+                format!("identity {default}, or {} by name", others.join(" or "))
+            }
         };
         let address = &listener.address.value;
         line("listener", format!("{address} serves {}, {with}", serves.join(" and ")));
@@ -70,6 +75,13 @@ fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {
                     directory.display()
                 )
             }
+            IdentityOrigin::Acme(acme) => format!(
+                "{name} for {} would be ordered from {}, validated by {}{}",
+                list_names(&acme.names),
+                acme.directory.value,
+                acme.challenge.as_str(),
+                parts.unusable.get(name).map(|why| format!(" ({why})")).unwrap_or_default(),
+            ),
             IdentityOrigin::Files { .. } => format!("{name} is not loaded"),
         };
     };
@@ -88,8 +100,14 @@ pub(super) fn unnamed(config: &Config, parts: &Parts) -> Vec<String> {
     let host = config.registry.name.value.host();
     let mut warnings = Vec::new();
     for listener in config.listeners.iter().filter(|l| l.serves.contains(&Serve::Registry)) {
-        let identity = listener.identity.as_ref().and_then(|i| parts.identities.get(&i.value));
-        if let Some(identity) = identity.filter(|identity| !identity.covers(host)) {
+        let mut shown = listener.all_identities().map(|i| parts.identities.get(&i.value));
+        let default = shown.next().flatten();
+        // Clients ask for a name, and never for an address (RFC 6066 §3).
+        let asked = host.parse::<IpAddr>().is_err();
+        if asked && shown.flatten().any(|identity| identity.covers(host)) {
+            continue;
+        }
+        if let Some(identity) = default.filter(|identity| !identity.covers(host)) {
             warnings.push(format!(
                 "clients that type {host} refuse the identity {} at {}: it is for {}",
                 identity.name(),
@@ -136,7 +154,7 @@ pub fn trust(config: &Config, parts: &Parts) -> String {
         };
         let listeners = config.listeners.iter().filter(|listener| {
             listener.serves.contains(&Serve::Registry)
-                && listener.identity.as_ref().is_some_and(|i| signs(&i.value))
+                && listener.all_identities().any(|i| signs(&i.value))
         });
         let mut hosts = BTreeSet::new();
         for listener in listeners {

@@ -9,6 +9,7 @@ use http::Response;
 use http_body_util::Either;
 use hyper::service::Service;
 
+use crate::acme::Tokens;
 use crate::admin;
 use crate::admin::Admin;
 use crate::body::BoxError;
@@ -26,12 +27,15 @@ use crate::proxy::Proxy;
 pub(super) struct Front {
     pub(super) registry: Option<Proxy>,
     pub(super) admin: Option<Admin>,
+    /// Answers for CAs, where nothing else is served.
+    pub(super) acme: Option<Tokens>,
 }
 
 /// One connection to it.
 pub(super) struct Connection {
     registry: Option<proxy::Connection>,
     admin: Option<Admin>,
+    acme: Option<Tokens>,
 }
 
 type Body = Either<proxy::ResponseBody, admin::Body>;
@@ -44,14 +48,14 @@ impl Serve for Front {
 
     fn connection(&self, peer: Peer) -> Connection {
         let registry = self.registry.as_ref().map(|proxy| proxy.connection(peer));
-        Connection { registry, admin: self.admin.clone() }
+        Connection { registry, admin: self.admin.clone(), acme: self.acme.clone() }
     }
 
     fn refusal(&self) -> Refusal {
         match (&self.registry, &self.admin) {
             (Some(registry), _) => registry.refusal(),
             (None, Some(admin)) => admin.refusal(),
-            // The configuration refuses a listener that serves nothing.
+            // To a CA the status says enough.
             (None, None) => |_| Words { media: "text/plain", body: Bytes::new() },
         }
     }
@@ -61,8 +65,8 @@ impl Serve for Front {
 pub(super) enum Answering {
     Registry(<proxy::Connection as Service<Request<Incoming>>>::Future),
     Admin(<Admin as Service<Request<Incoming>>>::Future),
-    /// The configuration refuses a listener that serves nothing.
-    Nobody,
+    /// Nothing where it serves nothing, which the configuration refuses.
+    Acme(Option<Response<admin::Body>>),
 }
 
 impl Service<Request<Incoming>> for Connection {
@@ -77,7 +81,10 @@ impl Service<Request<Incoming>> for Connection {
                 Answering::Registry(registry.call(request))
             }
             (_, Some(admin)) => Answering::Admin(admin.call(request)),
-            (_, None) => Answering::Nobody,
+            (_, None) => {
+                let found = |acme: &Tokens| acme.get(request.method(), request.uri().path());
+                Answering::Acme(self.acme.as_ref().map(found))
+            }
         }
     }
 }
@@ -89,7 +96,10 @@ impl Future for Answering {
         match self.get_mut() {
             Self::Registry(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Left)),
             Self::Admin(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Right)),
-            Self::Nobody => Poll::Ready(Err("this listener serves nothing".into())),
+            Self::Acme(found) => {
+                let found = found.take().map(|response| response.map(Either::Right));
+                Poll::Ready(found.ok_or_else(|| "this listener serves nothing".into()))
+            }
         }
     }
 }

@@ -28,6 +28,8 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::acme;
+use crate::acme::Acme;
 use crate::admin::Admin;
 use crate::certs;
 use crate::config;
@@ -148,8 +150,13 @@ impl Running {
         let background = Tasks::new();
         background.spawn(signals);
 
-        let (bound, servers) = bind(config, &parts)?;
-        let renewal = Renewal::new(config, &parts.identities, servers, &parts.clients);
+        let answers = acme::Answers::default();
+        let (bound, shown) = bind(config, &parts, &answers)?;
+        let standing = certs::Standing::default();
+        let kept = certs::Metrics::default();
+        kept.register(&mut registry, standing.clone());
+        let renewal = Renewal::new(config, &parts, shown, standing.clone(), kept.clone());
+        let acme = Acme::new(parts.acme.clone(), answers.clone(), standing.clone(), kept);
         let (requests, deliveries, operators) = (Work::default(), Work::default(), Work::default());
         let name = registry_name(config, &bound);
         let address = registry_address(&bound);
@@ -172,7 +179,8 @@ impl Running {
             requests.tasks.clone(),
             proxied,
         );
-        deliveries.tasks.spawn(renewal.run(deliveries.stop.clone()));
+        deliveries.tasks.spawn(renewal.run(shutdown.reload(), deliveries.stop.clone()));
+        deliveries.tasks.spawn(acme.run(shutdown.reload(), deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_settling(deliveries.stop.clone()));
         let delivery = Delivery::start(
@@ -191,6 +199,7 @@ impl Running {
             proxy: proxy.clone(),
             delivery,
             upstream: parts.upstream.clone(),
+            certificates: standing,
         };
         let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
         let limits = &config.limits;
@@ -209,11 +218,13 @@ impl Running {
         let proxies = workers.each(|()| proxy.apart());
         let here = Workers::here().each(|()| proxy.clone());
         for Bound { listener, config } in bound {
-            let (work, room, proxies) = match config.serves.contains(&Serve::Registry) {
-                true => (&requests, &room, &proxies),
-                false => (&operators, &aside, &here),
+            let serves = |what| config.serves.contains(&what);
+            let (work, room, proxies) = match (serves(Serve::Registry), serves(Serve::Acme)) {
+                (true, _) => (&requests, &room, &proxies),
+                (false, true) => (&requests, &room, &here),
+                (false, false) => (&operators, &aside, &here),
             };
-            let fronts = proxies.each(|proxy| front(config, proxy, &admin));
+            let fronts = proxies.each(|proxy| front(config, proxy, &admin, &answers.tokens));
             let context = listener::Context {
                 tasks: work.tasks.clone(),
                 stop: work.stop.clone(),
@@ -229,7 +240,7 @@ impl Running {
             info!(
                 address = %listener.address(),
                 serve = config.serves.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(","),
-                identity = config.identity.as_ref().map(|i| i.value.as_str()),
+                identity = identities(config),
                 "Listening"
             );
             work.tasks.spawn(listener.serve(fronts, context));
@@ -342,10 +353,22 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
     }
 }
 
-fn front(listener: &config::Listener, proxy: &Proxy, admin: &Admin) -> Front {
+/// The names of what a listener shows, the default first.
+fn identities(listener: &config::Listener) -> Option<String> {
+    let names: Vec<&str> = listener.all_identities().map(|i| i.value.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(","))
+}
+
+fn front(
+    listener: &config::Listener,
+    proxy: &Proxy,
+    admin: &Admin,
+    tokens: &acme::Tokens,
+) -> Front {
     let serves = |what: Serve| listener.serves.contains(&what);
     Front {
         registry: serves(Serve::Registry).then(|| proxy.trusting(&listener.trusted_proxies)),
         admin: serves(Serve::Admin).then(|| admin.clone()),
+        acme: serves(Serve::Acme).then(|| tokens.clone()),
     }
 }

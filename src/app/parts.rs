@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
+use crate::acme;
 use crate::certs;
 use crate::certs::CaKey;
 use crate::certs::ClientIdentity;
@@ -51,6 +52,8 @@ pub struct Parts {
     pub authorities: BTreeMap<PathBuf, Authority>,
     /// Identities that are shown to servers, exchangeable under their connections.
     pub clients: BTreeMap<String, ClientIdentity>,
+    /// Identities that a CA issues over the network, whether they are there or not.
+    pub acme: Vec<acme::Config>,
     /// The way to the registry.
     pub upstream: Connector,
     /// Who is told.
@@ -114,6 +117,7 @@ impl Parts {
             identities: BTreeMap::new(),
             unusable: BTreeMap::new(),
             clients: BTreeMap::new(),
+            acme: Vec::new(),
             authorities: BTreeMap::new(),
             system: None,
         };
@@ -123,13 +127,14 @@ impl Parts {
         }
         let upstream = loader.upstream();
         let endpoints = config.endpoints.iter().filter_map(|e| loader.endpoint(e)).collect();
-        let Loader { problems, identities, unusable, clients, authorities, .. } = loader;
+        let Loader { problems, identities, unusable, clients, acme, authorities, .. } = loader;
         match upstream {
             Some(upstream) => problems.unless_any(Self {
                 identities,
                 unusable,
                 authorities,
                 clients,
+                acme,
                 upstream,
                 endpoints,
                 points: Points::default(),
@@ -147,6 +152,7 @@ struct Loader<'a> {
     identities: BTreeMap<String, Identity>,
     unusable: BTreeMap<String, String>,
     clients: BTreeMap<String, ClientIdentity>,
+    acme: Vec<acme::Config>,
     authorities: BTreeMap<PathBuf, Authority>,
     /// The system's roots, read once.
     system: Option<Result<Trust, String>>,
@@ -200,6 +206,10 @@ impl Loader<'_> {
                 Identity::load(name, certificate, key, self.now)
                     .map_err(|error| (if concerns(&error, key) { key } else { certificate }, error))
             }
+            IdentityOrigin::Acme(acme) => {
+                self.load_issued(name, acme);
+                return;
+            }
             IdentityOrigin::LocalCa { names, directory } => {
                 if !self.authorities.contains_key(&directory.value) {
                     return;
@@ -248,6 +258,47 @@ impl Loader<'_> {
             }
             Err(error) => self.wrong_file(directory, &error),
         }
+    }
+
+    /// What a CA has issued, if it has, however old that is: it is ordered anew, and until then better than
+    /// nothing (rule C4).
+    fn load_issued(&mut self, name: &str, acme: &config::Acme) {
+        let Some(trust) = self.trust(acme.ca.as_ref(), &acme.directory.place) else {
+            return;
+        };
+        let tls = match certs::client_config(&trust, None, HTTP1) {
+            Ok(tls) => tls,
+            Err(error) => {
+                self.wrong(&acme.directory.place, chain(&error), "use another certificate");
+                return;
+            }
+        };
+        let path = acme::certificate_path(&acme.files, name);
+        match Identity::load_of_any_age(name, &path, &path) {
+            Ok(there) => {
+                self.identities.insert(name.to_owned(), there);
+            }
+            Err(certs::Error::Missing { .. }) => {}
+            Err(error) => {
+                self.unusable.insert(name.to_owned(), chain(&error));
+            }
+        }
+        self.acme.push(acme::Config {
+            identity: name.to_owned(),
+            names: acme.names.clone(),
+            directory: acme.directory.uri().to_string(),
+            contact: acme.contact.clone(),
+            challenge: match acme.challenge {
+                config::Challenge::Http01 => acme::Challenge::Http01,
+                config::Challenge::TlsAlpn01 => acme::Challenge::TlsAlpn01,
+            },
+            external_account: acme.external_account.as_ref().map(|account| acme::ExternalAccount {
+                key_id: account.key_id.clone(),
+                key: account.key.clone(),
+            }),
+            tls,
+            files: acme.files.clone(),
+        });
     }
 
     fn upstream(&mut self) -> Option<Connector> {
@@ -316,16 +367,7 @@ impl Loader<'_> {
         at: &config::Place,
         alpn: &[&[u8]],
     ) -> Option<Arc<rustls::ClientConfig>> {
-        let trust = match &tls.ca {
-            Some(file) => match Trust::file(file) {
-                Ok(trust) => trust,
-                Err(error) => {
-                    self.wrong_file(file, &error);
-                    return None;
-                }
-            },
-            None => self.system_trust(at)?,
-        };
+        let trust = self.trust(tls.ca.as_ref(), at)?;
         // One that is missing has its own problem, or has not been made yet.
         let name = tls.identity.as_ref().map(|name| name.value.as_str()).unwrap_or_default();
         let made = match self.identities.get(name) {
@@ -344,12 +386,20 @@ impl Loader<'_> {
         }
     }
 
+    /// The CAs of a file, or the system's.
+    fn trust(&mut self, ca: Option<&Located<PathBuf>>, at: &config::Place) -> Option<Trust> {
+        let Some(file) = ca else {
+            return self.system_trust(at);
+        };
+        Trust::file(file).map_err(|error| self.wrong_file(file, &error)).ok()
+    }
+
     fn system_trust(&mut self, at: &config::Place) -> Option<Trust> {
         let read = || Trust::system().map_err(|error| chain(&error));
         match self.system.get_or_insert_with(read).clone() {
             Ok(trust) => Some(trust),
             Err(why) => {
-                self.wrong(at, why, "name the CA of this server in `tls.ca`");
+                self.wrong(at, why, "name the CA of this server in its `ca`");
                 None
             }
         }

@@ -3,12 +3,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use crate::admin::Ask;
 use crate::admin::Detail;
 use crate::admin::Readiness;
 use crate::admin::Standing;
+use crate::certs;
 use crate::config::IntentMode;
 use crate::config::OnFailure;
 use crate::connect::Connector;
@@ -30,6 +32,7 @@ pub(super) struct Question {
     pub(super) proxy: Proxy,
     pub(super) delivery: Delivery,
     pub(super) upstream: Connector,
+    pub(super) certificates: certs::Standing,
 }
 
 /// What the operator gave up for speed, in words.
@@ -77,6 +80,8 @@ impl Question {
             let what = format!("{} is {}: {last}", endpoint.name, endpoint.state);
             degraded.push(Detail { part: "endpoint", what });
         }
+        let weaknesses = self.certificates.weaknesses(OffsetDateTime::now_utc());
+        degraded.extend(weaknesses.into_iter().map(|what| Detail { part: "certificate", what }));
         if self.draining.load(Ordering::Relaxed) {
             status = Standing::Draining;
         }

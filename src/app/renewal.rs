@@ -1,109 +1,320 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::time::Instant;
 
 use time::OffsetDateTime;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use tracing::info;
+use tracing::warn;
 
+use crate::acme;
+use crate::certs;
+use crate::certs::Asked;
 use crate::certs::ClientIdentity;
+use crate::certs::Found;
 use crate::certs::Identity;
+use crate::certs::Lifetime;
 use crate::certs::LocalCa;
-use crate::certs::ServerIdentities;
+use crate::certs::Metrics;
+use crate::certs::Standing;
+use crate::certs::Watched;
+use crate::certs::date;
+use crate::certs::list_names;
+use crate::config;
 use crate::config::Config;
 use crate::config::IdentityOrigin;
+use crate::config::Serve;
 use crate::telemetry::chain;
 
-/// Certificates of local CAs, kept fresh under the connections that use them: a leaf is made anew when two
-/// thirds of its life are over, here or by `pushbell certs renew`, and no connection is dropped for it.
+use super::Parts;
+use super::bound::Shown;
+
+/// Certificates kept fresh under the connections that use them: taken from their files when those change,
+/// and made anew by a local CA when two thirds of their life are over. No connection is dropped for it.
 pub(super) struct Renewal {
-    identities: Vec<Renewable>,
+    kept: Vec<Kept>,
+    in_use: BTreeMap<String, Identity>,
+    shown: Vec<Shown>,
+    clients: BTreeMap<String, ClientIdentity>,
+    standing: Standing,
+    metrics: Metrics,
 }
 
-struct Renewable {
-    name: String,
-    names: Vec<String>,
+/// One identity: its files, and what is to be done about them.
+struct Kept {
+    files: Watched,
+    issuer: Option<Issuer>,
+    said: Option<(Lifetime, Instant)>,
+}
+
+/// A local CA that renews a certificate.
+struct Issuer {
     directory: PathBuf,
-    current: Identity,
-    servers: Vec<ServerIdentities>,
-    client: Option<ClientIdentity>,
+    names: Vec<String>,
+    next: Instant,
+    /// Whether it was asked since the certificate is due.
+    asked: bool,
 }
 
-/// How often the files are looked at: a leaf of 90 days has 30 left when it is due.
-const EVERY: Duration = Duration::from_secs(60 * 60);
+/// What a local CA did.
+enum Answer {
+    NotAsked,
+    /// What it has issued is fresh.
+    Served,
+    /// What it has issued is due; the reason is in the log where it is not here.
+    Refused(Option<certs::Error>),
+}
+
+/// What became of one identity.
+enum Happened {
+    Reloaded(Identity),
+    Refused(certs::Error),
+    /// The files are again what is in use.
+    Mended,
+    Renewed(Identity),
+    NotRenewed(Option<certs::Error>),
+    Aged(Identity, Lifetime),
+}
+
+/// How often files are looked at.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How often a local CA is asked: a leaf of 90 days has 30 left when it is due.
+const ASK_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// How often a life that is ending is told of.
+const TELL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Renewal {
-    /// Of every identity that a local CA issues.
+    /// Of every identity that is there.
     pub(super) fn new(
         config: &Config,
-        identities: &BTreeMap<String, Identity>,
-        mut servers: BTreeMap<String, Vec<ServerIdentities>>,
-        clients: &BTreeMap<String, ClientIdentity>,
+        parts: &Parts,
+        shown: Vec<Shown>,
+        standing: Standing,
+        metrics: Metrics,
     ) -> Self {
-        let renewable = |identity: &crate::config::Identity| {
-            let IdentityOrigin::LocalCa { names, directory } = &identity.origin else {
-                return None;
-            };
+        let mut kept = Vec::new();
+        for identity in &config.identities {
             let name = &identity.name.value;
-            Some(Renewable {
-                name: name.clone(),
-                names: names.clone(),
-                directory: directory.value.clone(),
-                current: identities.get(name)?.clone(),
-                servers: servers.remove(name).unwrap_or_default(),
-                client: clients.get(name).cloned(),
-            })
-        };
-        Self { identities: config.identities.iter().filter_map(renewable).collect() }
+            let files = match (parts.identities.get(name), &identity.origin) {
+                (Some(current), _) => {
+                    standing.uses(current);
+                    Watched::new(current.clone(), wanted(config, identity))
+                }
+                (None, IdentityOrigin::Acme(acme)) => {
+                    let path = acme::certificate_path(&acme.files, name);
+                    Watched::awaited(name, &path, &path, acme.names.clone())
+                }
+                (None, _) => continue,
+            };
+            metrics.begin(name);
+            kept.push(Kept { files, issuer: Issuer::of(identity), said: None });
+        }
+        Self {
+            kept,
+            in_use: parts.identities.clone(),
+            shown,
+            clients: parts.clients.clone(),
+            standing,
+            metrics,
+        }
     }
 
-    /// Looks after them until the stop.
-    pub(super) async fn run(mut self, stop: CancellationToken) {
+    /// Looks after them until the stop, and at once when `reload` changes.
+    pub(super) async fn run(mut self, mut reload: watch::Receiver<()>, stop: CancellationToken) {
         loop {
-            tokio::select! {
-                () = sleep(EVERY) => {}
+            let asked = tokio::select! {
+                () = sleep(EVERY) => Asked::BySchedule,
+                Ok(()) = reload.changed() => Asked::ByOperator,
                 () = stop.cancelled() => break,
+            };
+            let mut kept = std::mem::take(&mut self.kept);
+            let looked = spawn_blocking(move || {
+                let now = OffsetDateTime::now_utc();
+                let mut happened = Vec::new();
+                for kept in &mut kept {
+                    for what in kept.look(asked, Instant::now(), now) {
+                        happened.push((kept.files.name().to_owned(), what));
+                    }
+                }
+                (kept, happened)
+            });
+            match looked.await {
+                Ok((kept, happened)) => {
+                    self.kept = kept;
+                    happened.into_iter().for_each(|(name, what)| self.note(&name, what));
+                }
+                Err(error) => {
+                    error!(%error, "Nobody looks after certificates any more; restart us");
+                    self.in_use.keys().for_each(|name| {
+                        self.standing.problem(name, Some("nobody looks after it".to_owned()));
+                    });
+                    break;
+                }
             }
-            for identity in &mut self.identities {
-                identity.look_after().await;
+        }
+    }
+
+    fn note(&mut self, identity: &str, what: Happened) {
+        match what {
+            Happened::Reloaded(fresh) => {
+                let (until, names) = (date(fresh.not_after()), list_names(fresh.names()));
+                self.exchange(fresh);
+                self.metrics.reloaded(identity);
+                info!(identity, until, names, "Certificate reloaded; new connections get it");
             }
+            Happened::Renewed(fresh) => {
+                let until = date(fresh.not_after());
+                self.exchange(fresh);
+                self.metrics.renewed(identity);
+                info!(identity, until, "Certificate renewed; new connections get it");
+            }
+            Happened::Refused(why) => {
+                self.metrics.reload_failed(identity);
+                let why = chain(&why);
+                error!(
+                    identity,
+                    error = why,
+                    "Changed certificate not taken; the one in use stays"
+                );
+                self.standing.problem(identity, Some(format!("its files were not taken: {why}")));
+            }
+            Happened::Mended => self.standing.problem(identity, None),
+            Happened::NotRenewed(why) => {
+                self.metrics.renewal_failed(identity);
+                let why =
+                    why.as_ref().map_or_else(|| "the log says why".to_owned(), |why| chain(why));
+                error!(identity, error = why, "Certificate not renewed; the one in use stays");
+                self.standing.problem(identity, Some(format!("not renewed: {why}")));
+            }
+            Happened::Aged(current, lifetime) => {
+                let until = date(current.not_after());
+                match lifetime {
+                    Lifetime::Fresh => {}
+                    Lifetime::Late => {
+                        warn!(identity, until, "A third of the certificate's life is left");
+                    }
+                    Lifetime::Ending => {
+                        error!(identity, until, "A tenth of the certificate's life is left");
+                    }
+                    Lifetime::Over => {
+                        error!(
+                            identity,
+                            until, "The certificate is over; it is shown for want of another"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    fn exchange(&mut self, fresh: Identity) {
+        self.standing.uses(&fresh);
+        let name = fresh.name().to_owned();
+        if let Some(client) = self.clients.get(&name) {
+            client.replace(&fresh);
+        }
+        self.in_use.insert(name.clone(), fresh);
+        let shows = |shown: &&Shown| shown.names.contains(&name);
+        self.shown.iter().filter(shows).for_each(|shown| shown.update(&self.in_use));
+    }
+}
+
+impl Kept {
+    /// Blocks for as long as the disk takes.
+    fn look(&mut self, asked: Asked, at: Instant, now: OffsetDateTime) -> Vec<Happened> {
+        let was_refused = self.files.is_refused();
+        let mut happened = Vec::new();
+        let answer = self.ask_issuer(asked, at, now);
+        // What the CA has just written is whole.
+        let asked = if matches!(answer, Answer::Served) { Asked::ByOperator } else { asked };
+        match self.files.look(asked, at, now) {
+            Found::Fresh(fresh) if matches!(answer, Answer::Served) => {
+                happened.push(Happened::Renewed(fresh));
+            }
+            Found::Fresh(fresh) => happened.push(Happened::Reloaded(fresh)),
+            // Not issued yet.
+            Found::Refused(certs::Error::Missing { .. }) if self.files.current().is_none() => {}
+            Found::Refused(why) => happened.push(Happened::Refused(why)),
+            Found::Nothing if was_refused && !self.files.is_refused() => {
+                happened.push(Happened::Mended);
+            }
+            Found::Nothing => {}
+        }
+        if let Answer::Refused(why) = answer {
+            happened.push(Happened::NotRenewed(why));
+        }
+        happened.extend(self.age(at, now));
+        happened
+    }
+
+    /// Lets the CA make what is due.
+    fn ask_issuer(&mut self, asked: Asked, at: Instant, now: OffsetDateTime) -> Answer {
+        let Some(issuer) = &mut self.issuer else {
+            return Answer::NotAsked;
+        };
+        let is_due = self.files.current().is_some_and(|current| now >= current.renew_at());
+        if asked == Asked::BySchedule && at < issuer.next && (issuer.asked || !is_due) {
+            return Answer::NotAsked;
+        }
+        issuer.next = at + ASK_EVERY;
+        issuer.asked = is_due;
+        let name = self.files.name();
+        let made = LocalCa::open_or_create(&issuer.directory, &issuer.names, now)
+            .and_then(|(ca, _)| ca.leaf(name, &issuer.names, now));
+        match made {
+            Ok(fresh) if now >= fresh.renew_at() => Answer::Refused(None),
+            Ok(_) => Answer::Served,
+            Err(why) => Answer::Refused(Some(why)),
+        }
+    }
+
+    /// What has to be told of how much life is left, once for each step and then daily.
+    fn age(&mut self, at: Instant, now: OffsetDateTime) -> Option<Happened> {
+        let current = self.files.current()?;
+        let lifetime = current.lifetime(now);
+        let told = self.said.is_some_and(|(said, when)| said == lifetime && at < when + TELL_EVERY);
+        if told {
+            return None;
+        }
+        self.said = Some((lifetime, at));
+        (lifetime != Lifetime::Fresh).then(|| Happened::Aged(current.clone(), lifetime))
+    }
+}
+
+impl Issuer {
+    fn of(identity: &config::Identity) -> Option<Self> {
+        match &identity.origin {
+            IdentityOrigin::LocalCa { names, directory } => Some(Self {
+                directory: directory.value.clone(),
+                names: names.clone(),
+                next: Instant::now() + ASK_EVERY,
+                asked: false,
+            }),
+            // The one asks for itself, for the other somebody else does.
+            IdentityOrigin::Acme(_) | IdentityOrigin::Files { .. } => None,
         }
     }
 }
 
-impl Renewable {
-    async fn look_after(&mut self) {
-        let (directory, name, names) =
-            (self.directory.clone(), self.name.clone(), self.names.clone());
-        let made = spawn_blocking(move || {
-            let now = OffsetDateTime::now_utc();
-            let (ca, _) = LocalCa::open_or_create(&directory, &names, now)?;
-            ca.leaf(&name, &names, now)
-        });
-        match made.await {
-            Ok(Ok(fresh)) if fresh.not_after() != self.current.not_after() => {
-                self.servers.iter().for_each(|server| server.replace(&fresh, &[]));
-                if let Some(client) = &self.client {
-                    client.replace(&fresh);
-                }
-                info!(
-                    identity = self.name,
-                    until = %crate::certs::date(fresh.not_after()),
-                    "Certificate renewed; new connections get it"
-                );
-                self.current = fresh;
-            }
-            Ok(Ok(_)) => {}
-            Ok(Err(why)) => error!(
-                identity = self.name,
-                error = chain(&why),
-                until = %crate::certs::date(self.current.not_after()),
-                "Certificate not renewed; the one in use stays"
-            ),
-            Err(why) => error!(identity = self.name, error = %why, "Renewal broke off"),
+/// The names that a successor has to cover.
+fn wanted(config: &Config, identity: &config::Identity) -> Vec<String> {
+    match &identity.origin {
+        IdentityOrigin::LocalCa { names, .. } => names.clone(),
+        IdentityOrigin::Acme(acme) => acme.names.clone(),
+        IdentityOrigin::Files { .. } => {
+            let shows = |listener: &&config::Listener| {
+                listener.serves.contains(&Serve::Registry)
+                    && listener.all_identities().any(|i| i.value == identity.name.value)
+            };
+            let host = config.registry.name.value.host();
+            config.listeners.iter().find(shows).map(|_| host.to_owned()).into_iter().collect()
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::certs::trust::quote;
+use crate::config;
 use crate::config::Config;
 use crate::config::IdentityOrigin;
 use crate::config::Serve;
@@ -23,12 +24,13 @@ pub struct Started {
 /// The local CA behind what clients of the registry are shown, if it is one of ours.
 #[must_use]
 pub fn shown_authority<'a>(config: &Config, parts: &'a Parts) -> Option<&'a Authority> {
-    let mut listeners = config.listeners.iter().filter(|l| l.serves.contains(&Serve::Registry));
-    listeners.find_map(|listener| {
-        let identity = config.identity(&listener.identity.as_ref()?.value)?;
+    let listeners = config.listeners.iter().filter(|l| l.serves.contains(&Serve::Registry));
+    let mut shown = listeners.flat_map(config::Listener::all_identities);
+    shown.find_map(|shown| {
+        let identity = config.identity(&shown.value)?;
         match &identity.origin {
             IdentityOrigin::LocalCa { directory, .. } => parts.authorities.get(&directory.value),
-            IdentityOrigin::Files { .. } => None,
+            IdentityOrigin::Acme(_) | IdentityOrigin::Files { .. } => None,
         }
     })
 }

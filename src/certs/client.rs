@@ -4,6 +4,7 @@ use arc_swap::ArcSwap;
 use rustls::ClientConfig;
 use rustls::SignatureScheme;
 use rustls::client::ResolvesClientCert;
+use rustls::client::Resumption;
 use rustls::client::WebPkiServerVerifier;
 use rustls::sign::CertifiedKey;
 
@@ -84,7 +85,13 @@ fn build(
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Telling { inner: verifier }));
     let mut config = match identity {
-        Some(identity) => builder.with_client_cert_resolver(Arc::new(identity)),
+        Some(identity) => {
+            let mut config = builder.with_client_cert_resolver(Arc::new(identity));
+            // To the server, a resumed session is who began it: after an exchange we would go on as who
+            // we were, with a certificate that may be over (RFC 8446 §4.6.1).
+            config.resumption = Resumption::disabled();
+            config
+        }
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();

@@ -108,6 +108,27 @@ pub enum Error {
         /// Which certificate the key belongs to, from 1.
         number: usize,
     },
+    /// The new certificate does not cover a name that the one in use does, and that we are known by.
+    #[error("the certificate {} is not for {name}, as the one in use is, but for {names}", path.display())]
+    NameLost {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        name: String,
+        /// What it covers.
+        names: String,
+    },
+    /// The new chain ends where the one in use goes on.
+    #[error(
+        "the chain in {} breaks off: the certificate of {issuer} is missing, which the chain in use has",
+        path.display()
+    )]
+    ChainCut {
+        /// The file.
+        path: PathBuf,
+        /// Whose certificate is missing.
+        issuer: String,
+    },
     /// The certificate is over.
     #[error("the certificate {} expired on {on}", path.display())]
     Expired {

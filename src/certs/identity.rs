@@ -54,6 +54,18 @@ impl Identity {
         key: &Path,
         now: OffsetDateTime,
     ) -> Result<Self, Error> {
+        let identity = Self::load_of_any_age(name, certificate, key)?;
+        identity.check(now)?;
+        Ok(identity)
+    }
+
+    /// The same, whether it is valid now or not: for one that we renew ourselves, which is shown for want
+    /// of another (rule C4).
+    ///
+    /// # Errors
+    ///
+    /// As [`Identity::load`], but for its dates.
+    pub fn load_of_any_age(name: &str, certificate: &Path, key: &Path) -> Result<Self, Error> {
         let chain = pem::certificates(certificate)?;
         let mut facts = Vec::new();
         for (n, der) in chain.iter().enumerate() {
@@ -70,15 +82,13 @@ impl Identity {
             .load_private_key(private.clone_key())
             .map_err(unsupported)?;
         belongs(&chain, &signing).map_err(|problem| problem.of(certificate, key))?;
-        let identity = Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             name: name.to_owned(),
             certificate: certificate.to_owned(),
             key: key.to_owned(),
             facts: facts.swap_remove(0),
             certified: Arc::new(CertifiedKey::new(chain, signing)),
-        }));
-        identity.check(now)?;
-        Ok(identity)
+        })))
     }
 
     fn check(&self, now: OffsetDateTime) -> Result<(), Error> {
@@ -167,6 +177,21 @@ impl Identity {
 
     fn whole_life(&self) -> Duration {
         (self.not_after() - self.not_before()).max(Duration::ZERO)
+    }
+
+    /// Who issued the last certificate of our chain, if that of `other` goes on with his certificate
+    /// there. A root is not missed: clients have it.
+    #[must_use]
+    pub(super) fn lacks_chain_of(&self, other: &Self) -> Option<String> {
+        let last = x509::parse(self.0.certified.cert.last()?).ok()?;
+        let goes_on = |certificate: &CertificateDer<'_>| {
+            x509::parse(certificate).is_ok_and(|next| {
+                next.subject().as_raw() == last.issuer().as_raw()
+                    && next.subject().as_raw() != next.issuer().as_raw()
+            })
+        };
+        let theirs = &other.0.certified.cert;
+        theirs.iter().skip(1).any(goes_on).then(|| x509::distinguished(last.issuer()))
     }
 
     /// The file of the certificate.

@@ -2,19 +2,24 @@
 //!
 //! What is read here is checked whole before it is used: a chain that parses, a key that belongs to
 //! it and that only its owner can read, dates that include now. The time is always an argument. What
-//! this part never does: fetch anything, watch files, or give away a private key. The CA's key is
-//! read from its file for the one signature it is needed for, and wiped.
+//! this part never does: fetch anything, wait, or give away a private key. The CA's key is read from
+//! its file for the one signature it is needed for, and wiped.
 
+mod challenge;
 mod client;
 mod constraints;
 mod error;
 mod identity;
+mod metrics;
 mod mint;
 mod pem;
+mod reload;
+mod request;
 mod roots;
 mod server;
 pub mod show;
 mod signer;
+mod standing;
 mod store;
 mod template;
 pub mod trust;
@@ -29,18 +34,27 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+pub use self::challenge::Challenges;
 pub use self::client::ClientIdentity;
 pub use self::client::client_config;
 pub use self::error::Error;
 pub use self::error::Section;
 pub use self::identity::Identity;
 pub use self::identity::Lifetime;
+pub use self::metrics::Metrics;
 pub use self::mint::CaKey;
 pub use self::mint::LocalCa;
 pub use self::mint::Opened;
+pub use self::reload::Asked;
+pub use self::reload::Found;
+pub use self::reload::Watched;
+pub use self::request::Request;
 pub use self::roots::Trust;
 pub use self::server::ServerIdentities;
 pub use self::server::server_config;
+pub use self::standing::Standing;
+pub use self::store::Locked;
+pub use self::store::Readers;
 pub use self::verify::Untrusted;
 pub use self::words::date;
 pub use self::words::list_names;

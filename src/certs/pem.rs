@@ -42,6 +42,11 @@ pub(super) fn key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, Erro
     }
 }
 
+/// All of a file, for whoever wants to know whether it changed.
+pub(super) fn bytes(path: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    read(path, Content::Public)
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Content {
     Public,

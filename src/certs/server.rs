@@ -7,31 +7,45 @@ use rustls::server::ClientHello;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
+use super::challenge::ACME_TLS;
+use super::challenge::Challenges;
 use super::error::Error;
 use super::identity::Identity;
 
 /// Who a listener is, by the name that the client asks for, and can be exchanged under open
 /// connections: each new handshake takes the current one.
 #[derive(Debug, Clone)]
-pub struct ServerIdentities(Arc<ArcSwap<ByName>>);
+pub struct ServerIdentities {
+    current: Arc<ArcSwap<ByName>>,
+    challenges: Option<Challenges>,
+}
 
 #[derive(Debug)]
 struct ByName {
-    default: Arc<CertifiedKey>,
+    default: Option<Arc<CertifiedKey>>,
     names: HashMap<String, Arc<CertifiedKey>>,
 }
 
 impl ServerIdentities {
     /// Starts with `default` for clients that ask for no name, or for one that nobody covers, and
-    /// `others` for the names that they cover; of two that cover a name, the first.
+    /// `others` for the names that they cover; of two that cover a name, the first. Without a default,
+    /// which may not have been issued yet, such clients are refused.
     #[must_use]
-    pub fn new(default: &Identity, others: &[Identity]) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(ByName::new(default, others))))
+    pub fn new(default: Option<&Identity>, others: &[Identity]) -> Self {
+        let current = Arc::new(ArcSwap::from_pointee(ByName::new(default, others)));
+        Self { current, challenges: None }
+    }
+
+    /// The same, and at this port CAs find what they look for when they validate a name.
+    #[must_use]
+    pub fn with_challenges(mut self, challenges: Challenges) -> Self {
+        self.challenges = Some(challenges);
+        self
     }
 
     /// Takes these identities for every handshake from now on.
-    pub fn replace(&self, default: &Identity, others: &[Identity]) {
-        self.0.store(Arc::new(ByName::new(default, others)));
+    pub fn replace(&self, default: Option<&Identity>, others: &[Identity]) {
+        self.current.store(Arc::new(ByName::new(default, others)));
     }
 
     /// TLS 1.2 and 1.3 with these identities, HTTP/2 before HTTP/1.1, sessions resumed by tickets.
@@ -47,6 +61,9 @@ impl ServerIdentities {
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(self.clone()));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        if self.challenges.is_some() {
+            config.alpn_protocols.push(ACME_TLS.to_vec());
+        }
         // Stateless: a session is resumed without keeping anything for it, and the keys change by
         // themselves.
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed)?;
@@ -56,22 +73,25 @@ impl ServerIdentities {
 
 impl ResolvesServerCert for ServerIdentities {
     fn resolve(&self, client_hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load().find(client_hello.server_name()))
+        match self.challenges.as_ref().and_then(|challenges| challenges.find(&client_hello)) {
+            Some(answer) => answer,
+            None => self.current.load().find(client_hello.server_name()),
+        }
     }
 }
 
 impl ByName {
-    fn new(default: &Identity, others: &[Identity]) -> Self {
+    fn new(default: Option<&Identity>, others: &[Identity]) -> Self {
         let mut names = HashMap::new();
-        for identity in std::iter::once(default).chain(others) {
+        for identity in default.into_iter().chain(others) {
             for name in identity.names() {
                 names.entry(name.clone()).or_insert_with(|| identity.certified_key());
             }
         }
-        Self { default: default.certified_key(), names }
+        Self { default: default.map(Identity::certified_key), names }
     }
 
-    fn find(&self, asked: Option<&str>) -> Arc<CertifiedKey> {
+    fn find(&self, asked: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let found = asked.and_then(|asked| {
             let asked = asked.to_ascii_lowercase();
             let wildcard = || {
@@ -80,7 +100,7 @@ impl ByName {
             };
             self.names.get(&asked).or_else(wildcard)
         });
-        Arc::clone(found.unwrap_or(&self.default))
+        found.or(self.default.as_ref()).cloned()
     }
 }
 
@@ -90,5 +110,5 @@ impl ByName {
 ///
 /// As [`ServerIdentities::config`].
 pub fn server_config(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
-    ServerIdentities::new(identity, &[]).config()
+    ServerIdentities::new(Some(identity), &[]).config()
 }

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
@@ -38,6 +39,15 @@ impl Signer {
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, der.secret_pkcs8_der())
             .map(Self)
             .map_err(|_| unusable())
+    }
+
+    /// The key as the TLS library uses it.
+    pub(super) fn for_tls(&self) -> Result<Arc<dyn rustls::sign::SigningKey>, Error> {
+        let failed = |detail: String| Error::Tls { detail };
+        let der = self.0.to_pkcs8v1().map_err(|_| failed("the key cannot be copied".to_owned()))?;
+        let der = PrivateKeyDer::Pkcs8(der.as_ref().to_vec().into());
+        let loaded = super::provider().key_provider.load_private_key(der);
+        loaded.map_err(|error| failed(error.to_string()))
     }
 
     /// The key as a PEM file of PKCS#8 (RFC 7468 §10).

@@ -16,15 +16,18 @@ use super::error::Error;
 
 /// A directory that nobody else changes while this is held: two processes that both find no CA must
 /// not both make one.
-pub(super) struct Locked {
+#[derive(Debug)]
+pub struct Locked {
     path: PathBuf,
     directory: File,
 }
 
 /// Who may read a file.
-#[derive(Clone, Copy)]
-pub(super) enum Readers {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner alone.
     Owner,
+    /// Everybody.
     Everybody,
 }
 
@@ -32,7 +35,11 @@ impl Locked {
     /// Opens the directory, making it where it is missing: 0700, since keys will be in it.
     ///
     /// Waits while another process holds it, which is for the making of one certificate.
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be made or opened, or if others can write to it.
+    pub fn open(path: &Path) -> Result<Self, Error> {
         let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let directory = File::open(path).map_err(failed)?;
@@ -46,7 +53,11 @@ impl Locked {
 
     /// Writes a file of the directory: a temporary one beside it, synced, renamed over it, and the
     /// directory synced.
-    pub(super) fn write(&self, name: &str, bytes: &[u8], readers: Readers) -> Result<(), Error> {
+    ///
+    /// # Errors
+    ///
+    /// If the system does not let us; what was there is still there.
+    pub fn write(&self, name: &str, bytes: &[u8], readers: Readers) -> Result<(), Error> {
         let path = self.path.join(name);
         let failed = |source: io::Error| Error::Write { path: path.clone(), source };
         let temporary = self.path.join(format!(".{name}.{:016x}.tmp", fastrand::u64(..)));

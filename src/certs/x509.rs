@@ -67,7 +67,8 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
     }
 }
 
-fn distinguished(name: &X509Name<'_>) -> String {
+/// A distinguished name as text.
+pub(super) fn distinguished(name: &X509Name<'_>) -> String {
     let text = printable(&name.to_string());
     if text.is_empty() { "nobody (an empty name)".to_owned() } else { text }
 }

@@ -13,6 +13,7 @@ use crate::certs::show;
 use crate::certs::show::Row;
 use crate::config::Config;
 use crate::config::IdentityOrigin;
+use crate::config::Listener;
 use crate::config::Located;
 
 use super::Exit;
@@ -43,7 +44,7 @@ enum Command {
     Init(Place),
     /// Make the certificates of local CAs anew
     ///
-    /// A running Pushbell shows them within the hour, and renews them by itself when two thirds of their life
+    /// A running Pushbell shows them within seconds, and renews them by itself when two thirds of their life
     /// are over.
     #[command(after_help = "Examples:\n  pushbell certs renew --config pushbell.yaml\n  \
                             pushbell certs renew --ca --config pushbell.yaml")]
@@ -162,7 +163,8 @@ fn table(config: &Config, parts: &Parts) -> String {
             });
             continue;
         };
-        let listeners = config.listeners.iter().filter(|l| is(&l.identity, name));
+        let shows = |l: &&Listener| l.all_identities().any(|identity| identity.value == name);
+        let listeners = config.listeners.iter().filter(shows);
         let mut used: Vec<String> =
             listeners.map(|l| format!("listener {}", l.address.value)).collect();
         let endpoints = config.endpoints.iter().filter(|e| is(&e.tls.identity, name));

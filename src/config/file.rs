@@ -17,6 +17,7 @@ use super::host::Covered;
 use super::host::Name;
 use super::read::At;
 use super::read::Named;
+use super::read::OneOrMore;
 use super::read::Read;
 use super::read::Reader;
 use super::read::mapping;
@@ -27,6 +28,7 @@ use super::units::Rate;
 use super::units::Size;
 use super::url::Upstream;
 use super::url::Url;
+use super::words::Challenge;
 use super::words::DialectName;
 use super::words::Format;
 use super::words::IntentMode;
@@ -131,17 +133,55 @@ pub(super) struct Look {
 
 mapping!(Look { username, password_file, password_env });
 
-/// One of `local_ca` and `files`.
+/// One of `local_ca`, `acme` and `files`.
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Identity {
     /// A certificate of a CA that we make ourselves.
     pub(super) local_ca: Option<Located<LocalCa>>,
+    /// A certificate that a CA issues over the network, got and renewed by itself (RFC 8555).
+    pub(super) acme: Option<Located<Acme>>,
     /// A certificate and key that somebody else puts in place.
     pub(super) files: Option<Located<Files>>,
 }
 
-mapping!(Identity { local_ca, files } later { "acme" });
+mapping!(Identity { local_ca, acme, files });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Acme {
+    /// The CA's directory. To name it is to agree to the CA's terms of service.
+    #[schemars(required)]
+    pub(super) directory: Option<Located<Url>>,
+    /// Host names the certificate is for.
+    #[schemars(required)]
+    pub(super) names: Option<Located<Vec<Located<Covered>>>>,
+    /// Mail address that the CA may write to. Left out: none.
+    pub(super) contact: Option<Located<String>>,
+    /// How the CA sees that the names are ours: `tls-alpn-01` at port 443 of each, `http-01` at port 80.
+    #[schemars(extend("default" = "tls-alpn-01"))]
+    pub(super) challenge: Option<Located<Challenge>>,
+    /// PEM file of the CA certificates trusted for the directory instead of the system's.
+    pub(super) ca: Option<Located<FilePath>>,
+    /// The account that the CA asks for, where it has made one already.
+    pub(super) external_account: Option<Located<ExternalAccount>>,
+}
+
+mapping!(Acme { directory, names, contact, challenge, ca, external_account });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct ExternalAccount {
+    /// The account's name, as the CA gave it.
+    #[schemars(required)]
+    pub(super) key_id: Option<Located<String>>,
+    /// File that holds the account's key, in base64 as the CA gave it; one newline at its end is dropped.
+    pub(super) key_file: Option<Located<FilePath>>,
+    /// Environment variable that holds the key.
+    pub(super) key_env: Option<Located<String>>,
+}
+
+mapping!(ExternalAccount { key_id, key_file, key_env });
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -178,8 +218,9 @@ pub(super) struct Listener {
     /// What is served there.
     #[schemars(required)]
     pub(super) serve: Option<Located<Vec<Located<Serve>>>>,
-    /// The identity it serves with. Left out: plain HTTP, on loopback or a unix socket only.
-    pub(super) identity: Option<Located<String>>,
+    /// The identity it serves with, or a list: each is shown to clients that ask for a name it covers,
+    /// the first to all others. Left out: plain HTTP, on loopback or a unix socket only.
+    pub(super) identity: Option<OneOrMore<Located<String>>>,
     /// Networks whose `Forwarded` and `X-Forwarded-*` headers are believed. Default: none.
     pub(super) trusted_proxies: Option<Vec<Located<Network>>>,
     /// Whether a load balancer in front begins each connection with a PROXY header of version 1 or 2, which

@@ -62,6 +62,7 @@ pub use self::schema::schema;
 pub use self::units::Rate;
 pub use self::url::Upstream;
 pub use self::url::Url;
+pub use self::words::Challenge;
 pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::IntentMode;
@@ -153,6 +154,8 @@ pub enum IdentityOrigin {
         /// Where the CA is.
         directory: Located<PathBuf>,
     },
+    /// A CA issues it over the network.
+    Acme(Acme),
     /// Somebody puts it in place.
     Files {
         /// PEM file of the chain.
@@ -160,6 +163,34 @@ pub enum IdentityOrigin {
         /// PEM file of the key.
         key: Located<PathBuf>,
     },
+}
+
+/// A CA that issues certificates over the network (RFC 8555).
+#[derive(Debug, Clone)]
+pub struct Acme {
+    /// Its directory, an `https` URL.
+    pub directory: Located<Url>,
+    /// Host names, in lower case and without wildcards.
+    pub names: Vec<String>,
+    /// Whom it may write to.
+    pub contact: Option<String>,
+    /// How it sees that the names are ours.
+    pub challenge: Challenge,
+    /// PEM file of the CA certificates trusted for the directory; the system's, where nothing is said.
+    pub ca: Option<Located<PathBuf>>,
+    /// The account that it asks for.
+    pub external_account: Option<ExternalAccount>,
+    /// Where its state and the certificate are.
+    pub files: PathBuf,
+}
+
+/// An account that a CA has made before.
+#[derive(Debug, Clone)]
+pub struct ExternalAccount {
+    /// Its name.
+    pub key_id: String,
+    /// Its key, decoded.
+    pub key: Secret,
 }
 
 /// Where we listen, and what for.
@@ -171,6 +202,8 @@ pub struct Listener {
     pub serves: Vec<Serve>,
     /// Name of one of [`Config::identities`]; none is plain HTTP, and then the address is local.
     pub identity: Option<Located<String>>,
+    /// Further ones, for clients that ask for a name they cover.
+    pub further_identities: Vec<Located<String>>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
     /// Whether each connection begins with a PROXY header.
@@ -202,6 +235,13 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// Attempts in a time; as many as it takes, where nothing is said.
     pub rate: Option<Rate>,
+}
+
+impl Listener {
+    /// Every identity it serves with, the default first.
+    pub fn all_identities(&self) -> impl Iterator<Item = &Located<String>> {
+        self.identity.iter().chain(&self.further_identities)
+    }
 }
 
 /// How attempts are signed.

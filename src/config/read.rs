@@ -55,6 +55,10 @@ pub(super) struct Reader<'p> {
     pub(super) problems: &'p mut Problems,
 }
 
+/// One value, or a list of them.
+#[derive(Debug)]
+pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
+
 /// A mapping from names of the operator's choice, in the order written.
 #[derive(Debug)]
 pub(super) struct Named<T>(pub(super) Vec<(Located<String>, T)>);
@@ -135,6 +139,25 @@ impl<T: Read> Read for Vec<T> {
         };
         let place = |(index, item)| At::new(item, format!("{}[{index}]", at.key));
         Some(items.iter().enumerate().map(place).filter_map(|at| T::read(&at, reader)).collect())
+    }
+}
+
+impl<T: Read> Read for OneOrMore<T> {
+    fn read(at: &At, reader: &mut Reader<'_>) -> Option<Self> {
+        match &at.node.content {
+            Content::List(items) => {
+                let all = Vec::<T>::read(at, reader)?;
+                if items.is_empty() {
+                    reader.wrong(
+                        at,
+                        "this list is empty",
+                        "write at least one name, or remove the key",
+                    );
+                }
+                Some(Self(all))
+            }
+            _ => T::read(at, reader).map(|one| Self(vec![one])),
+        }
     }
 }
 

@@ -129,6 +129,14 @@ words! {
         Reject = "reject",
     };
 
+    /// How a CA sees that a name is ours.
+    Challenge, "challenge", "`tls-alpn-01` or `http-01`" {
+        /// It shakes hands at port 443.
+        TlsAlpn01 = "tls-alpn-01",
+        /// It fetches a file from port 80.
+        Http01 = "http-01",
+    };
+
     /// How a registry's paths name repositories.
     LayoutName, "layout", "`plain` or `artifactory`" {
         /// As the OCI distribution specification has it.
@@ -158,11 +166,13 @@ words! {
     };
 
     /// What a listener serves.
-    Serve, "thing to serve", "`registry` or `admin`" {
+    Serve, "thing to serve", "`registry`, `admin` or `acme`" {
         /// The registry behind us.
         Registry = "registry",
         /// Health, metrics, history.
         Admin = "admin",
+        /// Answers for the CA of an `acme` identity that validates by `http-01`.
+        Acme = "acme",
     }
     later { "hooks" };
 

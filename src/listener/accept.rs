@@ -301,6 +301,8 @@ where
     };
     let protocol = match io.get_ref().1.alpn_protocol() {
         Some(b"h2") => Protocol::Http2,
+        // A CA that validates a name has seen what it came for (RFC 8737 §3).
+        Some(b"acme-tls/1") => return,
         _ => Protocol::Http1,
     };
     let service = serve.connection(Peer { address, transport: Transport::Tls });

@@ -1,22 +1,26 @@
 //! What upstream may have applied, not yet known: one row for each exchange from the moment its last
 //! frame may go until its event, or the fact that there is none, is written in its place.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 use serde::Deserialize;
 use serde::Serialize;
+use time::OffsetDateTime;
 
+use crate::event::Action;
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::Evidence;
 use crate::event::IntentId;
 use crate::event::schema::Envelope;
 use crate::event::schema::Unreadable;
 use crate::registry::Kind;
-use crate::registry::RepositoryName;
 use crate::registry::Tag;
 
-use super::deliveries::millis;
+use super::deliveries::at;
 
 /// A push or delete that is about to become complete for upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +58,9 @@ pub enum Reason {
 /// The most intents of earlier runs that are settled in this one.
 const LEFTOVERS: i64 = 100_000;
 
+/// How many events, and how many open intents, are looked at to find one that undid another.
+const LOOKED_AT: i64 = 20_000;
+
 /// How an intent is written: `event` is the envelope that would be delivered.
 #[derive(Serialize, Deserialize)]
 struct Document {
@@ -71,6 +78,44 @@ impl Intent {
             tag: tag.cloned(),
             kind: Kind::of_tag(tag).or(self.event.kind),
             ..self.event.clone()
+        }
+    }
+
+    /// Whether an event that was appended then takes away what this did. One that was not appended on the
+    /// registry's own answer may have been there so long before the registry had done with it.
+    #[must_use]
+    pub fn is_undone_by(
+        &self,
+        event: &Event,
+        appended_at: OffsetDateTime,
+        working: Duration,
+    ) -> bool {
+        let since = self.event.started_at.unwrap_or(self.event.time);
+        let since = match event.evidence {
+            Evidence::Response => since,
+            _ => since.saturating_sub(working.try_into().unwrap_or(time::Duration::MAX)),
+        };
+        appended_at >= since && self.is_opposed_by(event, &[])
+    }
+
+    /// Whether the other one, asked to make these tags too, takes away what this one does.
+    #[must_use]
+    pub fn is_opposed_by(&self, other: &Event, tags: &[Tag]) -> bool {
+        let this = &self.event;
+        if this.registry != other.registry || this.repository != other.repository {
+            return false;
+        }
+        let mut named = this.tag.iter().chain(&self.tags);
+        match (this.action, other.action) {
+            (Action::Push, Action::Delete) => match &other.tag {
+                Some(tag) => named.any(|named| named == tag),
+                None => this.digest.is_none() || this.digest == other.digest,
+            },
+            (Action::Delete, Action::Push) => match &this.tag {
+                Some(tag) => other.tag.iter().chain(tags).any(|pushed| pushed == tag),
+                None => other.digest.is_none() || this.digest == other.digest,
+            },
+            _ => false,
         }
     }
 
@@ -154,22 +199,45 @@ pub(super) fn document(connection: &Connection, id: IntentId) -> rusqlite::Resul
         .optional()
 }
 
-/// Whether a push to the tag was recorded that is younger than this.
-pub(super) fn pushed_since(
+/// Whether the opposite of it was recorded since it was opened, or is open itself.
+pub(super) fn undone(
     connection: &Connection,
-    registry: &str,
-    repository: &RepositoryName,
-    tag: &Tag,
-    since: time::OffsetDateTime,
+    intent: &Intent,
+    working: Duration,
 ) -> rusqlite::Result<bool> {
-    let found = connection
-        .prepare_cached(
-            "SELECT 1 FROM tags WHERE repository = ?1 AND tag = ?2 AND registry = ?3
-             AND digest IS NOT NULL AND at >= ?4",
-        )?
-        .query_row(params![repository.as_str(), tag.as_str(), registry, millis(since)], |_| Ok(()))
-        .optional()?;
-    Ok(found.is_some())
+    let since = intent.event.started_at.unwrap_or(intent.event.time);
+    let since = since.saturating_sub(working.try_into().unwrap_or(time::Duration::MAX));
+    let mut events = connection.prepare_cached(
+        "SELECT appended_at, envelope FROM events ORDER BY sequence DESC LIMIT ?1",
+    )?;
+    let mut rows = events.query([LOOKED_AT])?;
+    while let Some(row) = rows.next()? {
+        let appended_at = at(row.get(0)?);
+        if appended_at < since {
+            break;
+        }
+        // Most are about something else, and that is found out without reading all of them.
+        let envelope = row.get_ref(1)?.as_str()?;
+        if envelope.contains(intent.event.repository.as_str())
+            && Envelope::read(envelope)
+                .is_ok_and(|event| intent.is_undone_by(&event, appended_at, working))
+        {
+            return Ok(true);
+        }
+    }
+    let mut open = connection.prepare_cached("SELECT id, document FROM intents LIMIT ?1")?;
+    let mut rows = open.query([LOOKED_AT])?;
+    while let Some(row) = rows.next()? {
+        let id = IntentId::from_bytes(row.get(0)?);
+        let document = row.get_ref(1)?.as_str()?;
+        if document.contains(intent.event.repository.as_str())
+            && Intent::read(id, document)
+                .is_ok_and(|other| intent.is_opposed_by(&other.event, &other.tags))
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

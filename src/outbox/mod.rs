@@ -35,6 +35,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use time::OffsetDateTime;
@@ -222,20 +223,15 @@ impl Outbox {
         self.read(|reply| Query::Intent { id, reply }).await
     }
 
-    /// Whether an event says that the tag was pushed at this time or later.
+    /// Whether the opposite of it was recorded since the exchange began, or may still be: a delete of what it
+    /// pushed, a push of what it deleted. `working` is how long the registry may be at work on one. Of the
+    /// events since then the last twenty thousand are looked at.
     ///
     /// # Errors
     ///
     /// If the database cannot be read.
-    pub async fn pushed_since(
-        &self,
-        registry: &str,
-        repository: &RepositoryName,
-        tag: &Tag,
-        since: OffsetDateTime,
-    ) -> Result<bool, Error> {
-        let (registry, repository, tag) = (registry.to_owned(), repository.clone(), tag.clone());
-        self.read(|reply| Query::PushedSince { registry, repository, tag, since, reply }).await
+    pub async fn undone(&self, intent: Intent, working: Duration) -> Result<bool, Error> {
+        self.read(|reply| Query::Undone { intent: Box::new(intent), working, reply }).await
     }
 
     /// Makes events durable, and takes away the intent they come from, in one transaction. When this

@@ -60,11 +60,9 @@ pub(super) enum Query {
         id: IntentId,
         reply: oneshot::Sender<Result<Option<Intent>, Error>>,
     },
-    PushedSince {
-        registry: String,
-        repository: RepositoryName,
-        tag: Tag,
-        since: OffsetDateTime,
+    Undone {
+        intent: Box<Intent>,
+        working: Duration,
         reply: oneshot::Sender<Result<bool, Error>>,
     },
 }
@@ -137,10 +135,9 @@ impl Reader {
                 });
                 reply.send(read).is_err()
             }
-            Query::PushedSince { registry, repository, tag, since, reply } => {
-                let pushed =
-                    self.query(|c| intents::pushed_since(c, &registry, &repository, &tag, since));
-                reply.send(pushed).is_err()
+            Query::Undone { intent, working, reply } => {
+                let undone = self.query(|connection| intents::undone(connection, &intent, working));
+                reply.send(undone).is_err()
             }
         };
     }

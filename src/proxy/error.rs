@@ -162,6 +162,12 @@ impl Error {
         }
     }
 
+    /// Whether it is told while the client may still be sending its request.
+    #[must_use]
+    pub fn is_early(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Unsent { .. } | Self::Premature)
+    }
+
     /// The word for the counter.
     #[must_use]
     pub fn reason(&self) -> &'static str {

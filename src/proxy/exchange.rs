@@ -302,6 +302,10 @@ impl Inner {
 
     async fn close_intent(&self, intent: &Intent, reason: Reason) {
         self.metrics.closed(reason.as_str());
+        if let State::Failed(_) = self.outbox.state() {
+            // If it is there at all, the next start finds out that it came to nothing.
+            return;
+        }
         if let Err(error) = self.outbox.close_intent(intent.id, reason).await {
             // It is settled at the next start, and found to be nothing then.
             debug!(error = chain(&error), intent = %intent.id, "Could not close an intent");

@@ -1,4 +1,6 @@
 use std::mem::take;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::Extensions;
@@ -25,6 +27,7 @@ use super::Inner;
 use super::error::Error;
 use super::headers;
 use super::headers::Client;
+use super::linger::Early;
 use super::metrics::Metrics;
 use super::request::RequestBody;
 use super::request::Streaming;
@@ -129,22 +132,29 @@ impl Inner {
         let request = head.request(RequestBody::Streaming(body));
         let send = self.upstream.send(session, Share::Own, request);
         // An upload takes as long as it takes; the registry's time begins when it has all of it.
+        let over = AtomicBool::new(false);
         let late = async {
             if all_sent.await.is_err() {
                 // The body was dropped before its end: the exchange itself tells why.
                 std::future::pending::<()>().await;
             }
+            over.store(true, Ordering::Relaxed);
             sleep(deadline).await;
         };
         // Either may be dropped here: the request is over then.
         let (response, lease) = tokio::select! {
+            biased;
+            () = late => return Err(Error::Deadline),
             sent = send => match sent {
                 Ok(sent) => sent,
                 Err(failed) => return Err(failed.after_discarding().await),
             },
-            () = late => return Err(Error::Deadline),
         };
-        Ok(self.relay(response, lease, head))
+        let mut response = self.relay(response, lease, head);
+        if !over.load(Ordering::Relaxed) {
+            response.extensions_mut().insert(Early);
+        }
+        Ok(response)
     }
 
     /// The registry's answer as the client gets it.
@@ -181,6 +191,7 @@ impl Inner {
         parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         // The rest of the request is not read (H17).
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        parts.extensions.insert(Early);
         Ok(Response::from_parts(parts, ResponseBody::whole(body)))
     }
 

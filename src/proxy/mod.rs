@@ -15,6 +15,7 @@ mod gathered;
 mod headers;
 mod heard_out;
 mod known;
+mod linger;
 mod location;
 mod look;
 mod metrics;
@@ -25,6 +26,8 @@ mod record;
 mod request;
 mod response;
 mod settle;
+#[cfg(test)]
+mod simulation;
 mod unrecorded;
 mod upstream;
 
@@ -39,6 +42,7 @@ use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
+use http::Version;
 use http::header;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
@@ -79,6 +83,7 @@ use self::forward::DISCARDED;
 use self::forward::Head;
 use self::headers::Client;
 use self::known::KnownTags;
+use self::linger::Early;
 use self::look::Look;
 use self::protocol::Rules;
 use self::settle::Settler;
@@ -343,17 +348,24 @@ impl Inner {
                     "Request refused"
                 );
                 // Who waits for our word before it sends a body has its answer.
-                if let Some(body) = body.filter(|_| !parts.headers.contains_key(header::EXPECT)) {
-                    timeout(DISCARD, discard(body, DISCARDED)).await.ok();
+                let unread = match body {
+                    Some(body) if !parts.headers.contains_key(header::EXPECT) => {
+                        !timeout(DISCARD, discard(body, DISCARDED)).await.unwrap_or(false)
+                    }
+                    body => body.is_some(),
+                };
+                let mut response = answer::refused(&refused);
+                if unread {
+                    response.extensions_mut().insert(Early);
                 }
-                let response = answer::refused(&refused);
                 self.metrics.answered(&parts.method, response.status());
-                return response;
+                return ended_for(parts.version, response);
             }
         }
         let config = &self.config;
         let (registry, layout, metrics) = (&config.registry, &config.layout, &self.metrics);
         let head = Head::of(&mut parts, client, registry, layout, metrics, line.as_ref());
+        let bodied = body.is_some();
         let answered = match self.exchange_of(&parts, &head) {
             Some(exchange) => self.clone().observed(exchange, head, body, session).await,
             None => self.forward(&head, body, &session).await,
@@ -368,7 +380,11 @@ impl Inner {
             } else {
                 warn!(%error, cause, %method, path, status, "No answer from the registry");
             }
-            answer::failed(&error)
+            let mut response = answer::failed(&error);
+            if bodied && error.is_early() {
+                response.extensions_mut().insert(Early);
+            }
+            response
         });
         self.metrics.answered(&parts.method, response.status());
         debug!(
@@ -377,7 +393,7 @@ impl Inner {
             status = response.status().as_u16(),
             "Request answered"
         );
-        response
+        ended_for(parts.version, response)
     }
 
     /// The exchange a request is, if it may change what a tag names.
@@ -411,6 +427,13 @@ impl Inner {
             started_at: OffsetDateTime::now_utc(),
         })
     }
+}
+
+/// Over HTTP/2 an early answer ends a moment later than it is complete; over HTTP/1.1 the end of the
+/// connection is what waits.
+fn ended_for(version: Version, mut response: Response<ResponseBody>) -> Response<ResponseBody> {
+    let early = response.extensions_mut().remove::<Early>().is_some();
+    if early && version == Version::HTTP_2 { response.map(ResponseBody::early) } else { response }
 }
 
 /// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none

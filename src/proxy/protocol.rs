@@ -159,7 +159,8 @@ impl Machine {
             }
             Input::NotIntended => match self.rules.on_failure {
                 OnFailure::Pass => Step::LetGo,
-                OnFailure::Reject => Step::End(End::Refuse),
+                // A commit that was reported as failed may be on the disk all the same.
+                OnFailure::Reject => self.close(Reason::NotSent, End::Refuse),
             },
             Input::Answered(answer) => match answer {
                 Answer::Applied => {
@@ -255,7 +256,8 @@ mod tests {
         use Input::*;
         let reject = Rules { on_failure: OnFailure::Reject, ..SYNC };
         let intend = Step::Intend(Some(Durability::Synced));
-        assert_eq!(steps(reject, &[Held, NotIntended]), [intend, Step::End(End::Refuse)]);
+        let refused = [intend, Step::Close(Reason::NotSent), Step::End(End::Refuse)];
+        assert_eq!(steps(reject, &[Held, NotIntended, Done]), refused);
         let applied = Answered(Answer::Applied);
         let relay = Step::End(End::Relay);
         for (inputs, kept) in

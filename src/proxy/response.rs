@@ -16,6 +16,7 @@ use tokio::time::sleep;
 
 use crate::body::BoxError;
 
+use super::linger::Linger;
 use super::paced::Paced;
 use super::upstream::Inflow;
 use super::upstream::Lease;
@@ -28,6 +29,8 @@ enum Answer {
     Whole(Option<Bytes>),
     /// The registry's, passing by.
     Upstream(Paced<Inflow>),
+    /// One that came early: its end waits.
+    Early(Box<ResponseBody>, Option<Linger>),
     /// It broke off, which the client learns when it has what came before.
     Broken(Pin<Box<Sleep>>, Option<BoxError>),
 }
@@ -56,6 +59,16 @@ impl Body for ResponseBody {
                 }
                 frame => Poll::Ready(frame),
             },
+            Answer::Early(body, linger) => {
+                if let Some(frame) = ready!(Pin::new(body.as_mut()).poll_frame(cx)) {
+                    return Poll::Ready(Some(frame));
+                }
+                if let Some(waiting) = linger {
+                    ready!(Pin::new(waiting).poll(cx));
+                    *linger = None;
+                }
+                Poll::Ready(None)
+            }
             Answer::Broken(wait, error) => {
                 ready!(wait.as_mut().poll(cx));
                 Poll::Ready(error.take().map(Err))
@@ -67,6 +80,7 @@ impl Body for ResponseBody {
         match &self.0 {
             Answer::Whole(bytes) => bytes.is_none(),
             Answer::Upstream(body) => body.is_end_stream(),
+            Answer::Early(body, linger) => linger.is_none() && body.is_end_stream(),
             Answer::Broken(_, error) => error.is_none(),
         }
     }
@@ -77,6 +91,7 @@ impl Body for ResponseBody {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64)
             }
             Answer::Upstream(body) => body.size_hint(),
+            Answer::Early(body, _) => body.size_hint(),
             Answer::Broken(..) => SizeHint::default(),
         }
     }
@@ -86,6 +101,11 @@ impl ResponseBody {
     /// One of ours.
     pub(super) fn whole(bytes: impl Into<Bytes>) -> Self {
         Self(Answer::Whole(Some(bytes.into())))
+    }
+
+    /// The same, for a client whose request is not over.
+    pub(super) fn early(self) -> Self {
+        Self(Answer::Early(Box::new(self), Some(Linger::default())))
     }
 
     /// The registry's body; if there is none, its connection is free at once.

@@ -7,6 +7,7 @@
 mod support;
 
 mod abuse;
+mod acme;
 mod admin;
 mod artifactory;
 mod clients;
@@ -24,6 +25,7 @@ mod paths;
 mod proxied;
 mod push;
 mod recover;
+mod reload;
 mod settle;
 mod slow;
 mod stops;

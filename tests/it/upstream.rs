@@ -110,16 +110,37 @@ fn a_refusal_before_the_manifest_is_whole_arrives() {
         assert!(head.starts_with("http/1.1 401 "), "{head}");
         assert!(head.contains("www-authenticate: basic realm=\"x\""), "{head}");
     }
-    // Over HTTP/2 the rest is declined by RST_STREAM(NO_ERROR), RFC 9113 §8.1, which some releases of curl
-    // take for a failure.
-    let curl = Curl::through(&work, &sidecar).with(&["--http1.1", "--header", "Expect:"]);
-    for _ in 0..5 {
+    for protocol in ["--http1.1", "--http2"].repeat(4) {
+        let curl = Curl::through(&work, &sidecar).with(&[protocol, "--header", "Expect:"]);
         let refused = curl.put("team/app", "1.0", IMAGE, &vec![b'x'; 3 << 20]);
         assert_eq!((refused.status, &refused.body[..]), (401, &b"{}"[..]), "{refused:?}");
         let file = work.write("blob", vec![b'x'; 8 << 20]);
         let upload = ["--request", "PATCH", "--upload-file", file.to_str().unwrap()];
         let refused = curl.call("/v2/team/app/blobs/uploads/1", &upload);
         assert_eq!(refused.status, 401, "{refused:?}");
+    }
+    assert_eq!(events(&sidecar), 0);
+}
+
+/// It says what it has to say and is gone; what it has not read makes a reset of its end.
+#[test]
+fn a_refusal_that_ends_in_a_reset_arrives() {
+    let registry = Scripted::start(|mut conversation| {
+        if let Some(head) = conversation.head()
+            && !is_look(&head, &mut conversation)
+        {
+            conversation.say("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\n{}");
+        }
+    });
+    let (work, sidecar) = before(&registry, "");
+    let file = work.write("blob", vec![b'x'; 8 << 20]);
+    let upload = ["--request", "PATCH", "--upload-file", file.to_str().unwrap()];
+    for protocol in ["--http1.1", "--http2"].repeat(5) {
+        let curl = Curl::through(&work, &sidecar).with(&[protocol, "--header", "Expect:"]);
+        let refused = curl.put("team/app", "1.0", IMAGE, &vec![b'x'; 3 << 20]);
+        assert_eq!((refused.status, &refused.body[..]), (413, &b"{}"[..]), "{refused:?}");
+        let refused = curl.call("/v2/team/app/blobs/uploads/1", &upload);
+        assert_eq!(refused.status, 413, "{protocol}: {refused:?}");
     }
     assert_eq!(events(&sidecar), 0);
 }

@@ -89,7 +89,7 @@ fn a_server_is_who_the_client_asks_for_and_changes_at_once() {
     let default = leaf("default", &["localhost", "127.0.0.1"]);
     let a = leaf("a", &["a.example"]);
     let apps = leaf("apps", &["*.apps.example"]);
-    let identities = ServerIdentities::new(&default, &[a.clone(), apps.clone()]);
+    let identities = ServerIdentities::new(Some(&default), &[a.clone(), apps.clone()]);
     let server = identities.config().unwrap();
     let trust = Trust::file(&ca.certificate_path()).unwrap();
     let client = client_config(&trust, None, &[]).unwrap();
@@ -107,7 +107,7 @@ fn a_server_is_who_the_client_asks_for_and_changes_at_once() {
     assert!(ask("other.example").is_err());
 
     let other = leaf("other", &["localhost", "a.example"]);
-    identities.replace(&other, &[]);
+    identities.replace(Some(&other), &[]);
     // Without a session to resume.
     let client = client_config(&trust, None, &[]).unwrap();
     let found = shake_hands(server, client, "a.example").unwrap();

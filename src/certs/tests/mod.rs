@@ -1,6 +1,7 @@
 mod handshake;
 mod load;
 mod mint;
+mod reload;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -49,15 +49,18 @@ impl Checker<'_> {
             self.wrong(&name.place, message, NAME_REMEDY);
         }
         let Located { value, place } = written;
-        match (value.local_ca, value.files) {
-            (Some(local_ca), None) => self.local_ca(name, local_ca, state),
-            (None, Some(files)) => self.files(name, files),
-            (Some(_), Some(files)) => {
-                let message = "an identity is either a `local_ca` or `files`, and this is both";
-                self.wrong(&files.place, message, "keep one of the two");
+        match (value.local_ca, value.acme, value.files) {
+            (Some(local_ca), None, None) => self.local_ca(name, local_ca, state),
+            (None, Some(acme), None) => self.acme(name, acme, state),
+            (None, None, Some(files)) => self.files(name, files),
+            (Some(_), _, Some(Located { place, .. }))
+            | (Some(_), Some(Located { place, .. }), None)
+            | (None, Some(_), Some(Located { place, .. })) => {
+                let message = "an identity is one of `local_ca`, `acme` and `files`, and this is another, too";
+                self.wrong(&place, message, "keep one of them");
                 None
             }
-            (None, None) => {
+            (None, None, None) => {
                 if !self.problems.touch(place.key()) {
                     let message =
                         format!("nothing says where the identity {} comes from", quoted(&name));

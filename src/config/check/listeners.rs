@@ -28,6 +28,7 @@ pub(super) struct Draft {
     pub(super) address: Located<Address>,
     serves: Vec<Serve>,
     pub(super) identity: Option<Located<String>>,
+    further_identities: Vec<Located<String>>,
     trusted_proxies: Vec<Network>,
     proxy_protocol: bool,
     /// Nobody wrote it.
@@ -41,6 +42,7 @@ impl Draft {
             address: Located::new(address, Place::of("listeners")),
             serves: vec![serves],
             identity: identity.map(|name| Located::new(name.to_owned(), Place::of("listeners"))),
+            further_identities: Vec::new(),
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
             is_default: true,
@@ -146,10 +148,13 @@ impl Checker<'_> {
             let message = "`pushbell health` could not ask a listener for operators that waits for PROXY headers";
             self.wrong(&said.place, message, "remove the key here; it is for `serve: [registry]`");
         }
+        let mut identities = value.identity.map(|identities| identities.0).unwrap_or_default();
+        let identity = (!identities.is_empty()).then(|| identities.remove(0));
         Some(Draft {
             address: self.local(address?),
             serves,
-            identity: value.identity,
+            identity,
+            further_identities: identities,
             trusted_proxies: trusted.into_iter().map(|network| network.value).collect(),
             proxy_protocol: proxy_protocol.is_some(),
             is_default: false,
@@ -193,6 +198,9 @@ impl Checker<'_> {
         name: Option<&Located<Name>>,
     ) -> Vec<Listener> {
         for draft in &drafts {
+            for further in &draft.further_identities {
+                self.known_identity(further, identities);
+            }
             match &draft.identity {
                 None => self.plain(draft),
                 Some(wanted) => {
@@ -213,6 +221,7 @@ impl Checker<'_> {
             address: draft.address,
             serves: draft.serves,
             identity: draft.identity,
+            further_identities: draft.further_identities,
             trusted_proxies: draft.trusted_proxies,
             proxy_protocol: draft.proxy_protocol,
         };
@@ -220,7 +229,8 @@ impl Checker<'_> {
     }
 
     fn plain(&mut self, draft: &Draft) {
-        if draft.address.is_local() {
+        // Its answers are for everybody, and no secret comes there.
+        if draft.address.is_local() || draft.serves == [Serve::Acme] {
             return;
         }
         let address = quoted(&draft.address.to_string());

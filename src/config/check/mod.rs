@@ -3,6 +3,7 @@
 //! Everything goes on after a mistake. A value that is `None` where one is required was either left out,
 //! which is reported here, or could not be read, which was reported there; `Problems::touch` tells which.
 
+mod acme;
 mod endpoints;
 mod identities;
 mod listeners;
@@ -72,6 +73,7 @@ pub(super) fn check(
     let mut identities =
         checker.default_identity(identities, &drafts, &name, state_directory.as_ref());
     let listeners = checker.identified(drafts, &mut identities, name.as_ref());
+    checker.reachable(&identities, &listeners);
     let registry = checker.registry(registry, name, &identities);
     let endpoints = checker.endpoints(file.endpoints, &identities);
     let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
@@ -304,6 +306,7 @@ impl Checker<'_> {
         let identity = tls.value.identity;
         if let Some(identity) = &identity {
             self.known_identity(identity, identities);
+            self.client_identity(identity, identities);
         }
         Tls { ca, identity }
     }

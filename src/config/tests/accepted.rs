@@ -182,7 +182,7 @@ listeners: [{ address: \"0.0.0.0:5443\", serve: [registry], identity: mine }]
 ";
     let names = |text: &str| match parse(text).unwrap().identities.remove(0).origin {
         IdentityOrigin::LocalCa { names, .. } => names,
-        IdentityOrigin::Files { .. } => Vec::new(),
+        _ => Vec::new(),
     };
     assert_eq!(names(text), ["localhost", "r.example.com"]);
     let covered = text.replace("[localhost]", "[\"*.example.com\"]");

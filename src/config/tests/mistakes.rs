@@ -129,7 +129,13 @@ fn one_mistake_is_one_problem() {
         ),
         ("settle: { first_look: 20m }\n", 2, 23, "settle.first_look", "before the first look"),
         ("admin: { token_file: x }\n", 2, 10, "admin.token_file", "not of this version"),
-        ("identities: { a: { acme: {} } }\n", 2, 20, "identities.a.acme", "not of this version"),
+        (
+            "identities: { a: { files: { certificate: c, key: k }, acme: { directory: \"https://h/\", names: [x] } } }\n",
+            2,
+            27,
+            "identities.a.files",
+            "one of `local_ca`, `acme` and `files`",
+        ),
         ("identities: { a: {} }\n", 2, 18, "identities.a", "where the identity `a` comes from"),
         (
             "identities: { a/b: { local_ca: { names: [x] } } }\n",
@@ -337,4 +343,83 @@ fn one_mistake_in_the_registry_is_one_problem() {
         assert_eq!((c, k.as_str()), (column, key), "{text}: {message}");
         assert!(message.contains(words), "{text}: {message}");
     }
+}
+
+#[test]
+fn an_identity_of_a_ca_is_for_names_of_listeners_that_the_ca_can_reach() {
+    let whole = |acme: &str, listeners: &str| {
+        format!(
+            "registry: {{ name: r.example.com, upstream: \"http://127.0.0.1:5000\" }}\n\
+             identities: {{ public: {{ acme: {{ {acme} }} }} }}\n\
+             listeners:\n  - {{ address: \"0.0.0.0:443\", serve: [registry], identity: public }}\n{listeners}"
+        )
+    };
+    let good = "directory: \"https://ca.example/dir\", names: [r.example.com]";
+    let http = "  - { address: \"0.0.0.0:80\", serve: [acme] }\n";
+    parse(&whole(good, "")).unwrap();
+    parse(&whole(&format!("{good}, challenge: http-01"), http)).unwrap();
+    parse(&whole(&format!("{good}, external_account: {{ key_id: x, key_env: SECRET }}"), ""))
+        .expect_err("`whsec_x` is not base64 of whole bytes");
+    for (acme, listeners, key, words) in [
+        ("names: [r.example.com]", "", "identities.public.acme.directory", "is missing"),
+        (
+            "directory: \"http://ca.example/dir\", names: [r.example.com]",
+            "",
+            "identities.public.acme.directory",
+            "https://",
+        ),
+        (
+            "directory: \"https://ca.example/dir\", names: [\"*.example.com\"]",
+            "",
+            "identities.public.acme.names[0]",
+            "without changes to DNS",
+        ),
+        (
+            "directory: \"https://ca.example/dir\", names: [192.0.2.7]",
+            "",
+            "identities.public.acme.names[0]",
+            "is an address",
+        ),
+        (
+            "directory: \"https://ca.example/dir\", names: [r.example.com], contact: ops",
+            "",
+            "identities.public.acme.contact",
+            "is no mail address",
+        ),
+        (
+            "directory: \"https://ca.example/dir\", names: [r.example.com], challenge: dns-01",
+            "",
+            "identities.public.acme.challenge",
+            "`http-01`",
+        ),
+        (
+            "directory: \"https://ca.example/dir\", names: [r.example.com], challenge: http-01",
+            "",
+            "identities.public",
+            "serve: [acme]",
+        ),
+        (good, http, "listeners[1].address", "no identity says `challenge: http-01`"),
+        (
+            "directory: \"https://ca.example/dir\", names: [r.example.com], challenge: http-01",
+            "  - { address: \"127.0.0.1:80\", serve: [acme, admin] }\n",
+            "listeners[1].address",
+            "served alone",
+        ),
+    ] {
+        let found = problem(&whole(acme, listeners));
+        assert_eq!(found.2, key, "{}", found.3);
+        assert!(found.3.contains(words), "{acme}: {}", found.3);
+    }
+    let unused = whole(good, "").replace("identity: public", "identity: other").replace(
+        "identities: { ",
+        "identities: { other: { local_ca: { names: [r.example.com] } }, ",
+    );
+    assert!(problem(&unused).3.contains("no listener shows the identity `public`"));
+    let client = format!(
+        "{}endpoints: [{{ name: a, url: \"https://h/\", tls: {{ identity: public }} }}]\n",
+        whole(good, "")
+    );
+    assert!(problem(&client).3.contains("a server's certificate, not a client's"));
+    let empty = whole(good, "").replace("identity: public", "identity: []");
+    assert!(parse(&empty).unwrap_err().to_string().contains("this list is empty"));
 }

@@ -12,6 +12,7 @@ use super::super::Durability;
 use super::super::Intent;
 use super::super::Known;
 use super::super::Reason;
+use super::super::deliveries::millis;
 use super::*;
 
 #[tokio::test]
@@ -349,20 +350,31 @@ async fn an_intent_stays_until_its_events_or_its_end_are_written() {
 }
 
 #[tokio::test]
-async fn a_push_since_is_known_by_its_tag() {
+async fn what_was_done_since_is_found_among_events_and_among_intents() {
     let directory = tempfile::tempdir().unwrap();
     let outbox = open(directory.path(), &[]);
-    let appended = append(&outbox, push("1", "a")).await.event;
-    let asked = |tag: &str, since| {
-        let (outbox, event, tag) = (outbox.clone(), appended.clone(), tag.parse().unwrap());
-        async move {
-            outbox.pushed_since(&event.registry, &event.repository, &tag, since).await.unwrap()
-        }
-    };
-    assert!(asked("1", appended.time).await);
-    assert!(!asked("1", appended.time + Duration::SECOND).await);
-    assert!(!asked("2", appended.time).await);
-    append(&outbox, delete(Some("1"), None)).await;
-    assert!(!asked("1", appended.time).await);
+    let began = |append: Append| with(append, |event| event.started_at = Some(now()));
+    append(&outbox, delete(None, Some("a"))).await;
+    // What is stored knows no more than milliseconds.
+    let before = millis(now());
+    while millis(now()) == before {
+        tokio::task::yield_now().await;
+    }
+    let pushed = intent_of(&began(push("1", "a")));
+    let undone = |intent: &Intent| outbox.undone(intent.clone(), std::time::Duration::ZERO);
+    assert!(!undone(&pushed).await.unwrap(), "that was before");
+    append(&outbox, delete(Some("2"), None)).await;
+    append(&outbox, delete(None, Some("b"))).await;
+    append(&outbox, push("1", "b")).await;
+    assert!(!undone(&pushed).await.unwrap(), "none of them is about it");
+    let open = delete(None, Some("a"));
+    outbox.intend(intent_of(&open), Durability::Synced).await.unwrap();
+    assert!(undone(&pushed).await.unwrap(), "it may be deleted at this moment");
+    append(&outbox, open).await;
+    assert!(undone(&pushed).await.unwrap());
+    let deleted = intent_of(&began(delete(Some("3"), None)));
+    assert!(!undone(&deleted).await.unwrap());
+    append(&outbox, push("3", "c")).await;
+    assert!(undone(&deleted).await.unwrap());
     outbox.close().await;
 }

@@ -221,12 +221,9 @@ impl Settler {
                     );
                     Learned::Found(look.await.unwrap_or(Found::Unclear))
                 }
-                Question::PushedSince(tag) => {
-                    let started = event.started_at.unwrap_or(event.time);
-                    let (registry, repository) = (&event.registry, &event.repository);
-                    let pushed = self.outbox.pushed_since(registry, repository, &tag, started);
-                    Learned::Pushed(pushed.await?)
-                }
+                Question::Undone => Learned::Undone(
+                    self.outbox.undone(intent.clone(), self.schedule.working).await?,
+                ),
             });
         }
         self.points.reach("looked");

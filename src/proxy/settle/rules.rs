@@ -46,8 +46,9 @@ pub(in crate::proxy) struct Schedule {
 pub(in crate::proxy) enum Question {
     /// What the registry has there.
     Look(Reference),
-    /// Whether a push to the tag was recorded since the exchange began.
-    PushedSince(Tag),
+    /// Whether somebody did the opposite since the exchange began, or may have: then that there is no
+    /// trace of it proves nothing.
+    Undone,
 }
 
 /// What was found out.
@@ -56,7 +57,7 @@ pub(in crate::proxy) enum Learned {
     /// By a look.
     Found(Found),
     /// From our own record.
-    Pushed(bool),
+    Undone(bool),
 }
 
 /// What becomes of the intent.
@@ -75,18 +76,21 @@ pub(in crate::proxy) enum Conclusion {
 pub(in crate::proxy) struct Round<'a> {
     intent: &'a Intent,
     /// Each tag, or none, and what was found out about it.
-    about: Vec<(Option<Tag>, Option<Found>, Option<bool>)>,
+    about: Vec<(Option<Tag>, Option<Found>)>,
     /// What is at the digest, where that was asked.
     digest: Option<Found>,
+    /// Whether it was undone, where that was asked.
+    undone: Option<bool>,
 }
 
 /// What is known about one tag, or about the digest alone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Confirmed,
+    /// There is no trace of it.
     NotApplied,
-    /// The tag names this, or something else, and nobody can say what that means.
-    Unconfirmed(Option<Digest>),
+    /// There is a trace of it, and nobody can say what that means.
+    Unconfirmed,
     Unknown,
 }
 
@@ -110,34 +114,31 @@ impl<'a> Round<'a> {
             None if intent.tags.is_empty() => vec![None],
             None => intent.tags.iter().cloned().map(Some).collect(),
         };
-        let about = tags.into_iter().map(|tag| (tag, None, None)).collect();
-        Self { intent, about, digest: None }
+        let about = tags.into_iter().map(|tag| (tag, None)).collect();
+        Self { intent, about, digest: None, undone: None }
     }
 
     /// What has to be found out next, if anything.
     pub(in crate::proxy) fn question(&self) -> Option<Question> {
-        for (tag, found, pushed) in &self.about {
-            match (tag, found) {
-                (Some(tag), None) => {
-                    return Some(Question::Look(Reference::Tag(tag.clone())));
-                }
-                (Some(tag), Some(Found::Digest(_) | Found::Something))
-                    if self.intent.event.action == Action::Delete && pushed.is_none() =>
-                {
-                    return Some(Question::PushedSince(tag.clone()));
-                }
-                _ => {}
+        let unseen = self.about.iter().find(|(tag, found)| tag.is_some() && found.is_none());
+        if let Some((Some(tag), _)) = unseen {
+            return Some(Question::Look(Reference::Tag(tag.clone())));
+        }
+        if let Some(digest) = self.intent.event.digest.as_ref().filter(|_| self.digest.is_none()) {
+            let asks = |(tag, found): &(Option<Tag>, Option<Found>)| match found {
+                None => tag.is_none(),
+                Some(Found::Digest(there)) => there != digest,
+                Some(Found::Something | Found::Nothing) => true,
+                Some(Found::Denied | Found::Unclear) => false,
+            };
+            if self.about.iter().any(asks) {
+                return Some(Question::Look(Reference::Digest(digest.clone())));
             }
         }
-        let digest = self.intent.event.digest.as_ref().filter(|_| self.digest.is_none())?;
-        let asks = |(tag, found, _): &(Option<Tag>, Option<Found>, Option<bool>)| match found {
-            None => tag.is_none(),
-            Some(Found::Digest(there)) => there != digest,
-            Some(Found::Something | Found::Nothing) => true,
-            Some(Found::Denied | Found::Unclear) => false,
-        };
-        let asked = self.about.iter().any(asks);
-        asked.then(|| Question::Look(Reference::Digest(digest.clone())))
+        let gone =
+            |about: &(Option<Tag>, Option<Found>)| self.verdict(about) == Verdict::NotApplied;
+        let asked = self.undone.is_none() && self.about.iter().any(gone);
+        asked.then_some(Question::Undone)
     }
 
     /// Takes the answer to the last question.
@@ -152,11 +153,7 @@ impl<'a> Round<'a> {
                     about.1 = Some(found.clone());
                 }
             }
-            (Some(Question::PushedSince(tag)), Learned::Pushed(pushed)) => {
-                for about in self.about.iter_mut().filter(|about| about.0.as_ref() == Some(&tag)) {
-                    about.2 = Some(pushed);
-                }
-            }
+            (Some(Question::Undone), Learned::Undone(undone)) => self.undone = Some(undone),
             _ => {}
         }
     }
@@ -175,22 +172,22 @@ impl<'a> Round<'a> {
         let hopeless =
             lasted >= schedule.give_up.max(schedule.working) || (refused && !schedule.account);
         let mut events = Vec::new();
-        for (tag, found, pushed) in &self.about {
-            let verdict = match self.verdict(tag.as_ref(), found.as_ref(), *pushed) {
-                Verdict::NotApplied | Verdict::Unconfirmed(_) if !late => Verdict::Unknown,
+        for about in &self.about {
+            let (tag, found) = about;
+            let current = match found {
+                Some(Found::Digest(there)) => Some(there.clone()),
+                _ => None,
+            };
+            let verdict = match self.verdict(about) {
+                Verdict::NotApplied | Verdict::Unconfirmed if !late => Verdict::Unknown,
+                Verdict::NotApplied if self.undone == Some(true) => Verdict::Unconfirmed,
                 verdict => verdict,
             };
             match verdict {
                 Verdict::Confirmed => events.push(self.confirmed(tag.as_ref())),
                 Verdict::NotApplied => {}
-                Verdict::Unconfirmed(current) => {
-                    events.push(self.unconfirmed(tag.as_ref(), current));
-                }
+                Verdict::Unconfirmed => events.push(self.unconfirmed(tag.as_ref(), current)),
                 Verdict::Unknown if hopeless => {
-                    let current = match found {
-                        Some(Found::Digest(there)) => Some(there.clone()),
-                        _ => None,
-                    };
                     events.push(self.unconfirmed(tag.as_ref(), current));
                 }
                 // All of them in one transaction, or the intent would be closed too early.
@@ -200,7 +197,7 @@ impl<'a> Round<'a> {
         if events.is_empty() { Conclusion::Close } else { Conclusion::Append(events) }
     }
 
-    fn verdict(&self, tag: Option<&Tag>, found: Option<&Found>, pushed: Option<bool>) -> Verdict {
+    fn verdict(&self, (tag, found): &(Option<Tag>, Option<Found>)) -> Verdict {
         let event = &self.intent.event;
         let there = |found: Option<&Found>| match found {
             Some(Found::Digest(_) | Found::Something) => Some(true),
@@ -209,20 +206,14 @@ impl<'a> Round<'a> {
         };
         let stored = there(self.digest.as_ref());
         if event.action == Action::Delete {
-            return match (tag, there(found), stored) {
-                (Some(_), Some(false), _) | (None, _, Some(false)) => Verdict::Confirmed,
-                (Some(_), Some(true), _) if pushed == Some(true) => {
-                    Verdict::Unconfirmed(match found {
-                        Some(Found::Digest(now)) => Some(now.clone()),
-                        _ => None,
-                    })
-                }
-                (Some(_), Some(true), _) if pushed.is_some() => Verdict::NotApplied,
-                (None, _, Some(true)) => Verdict::NotApplied,
-                _ => Verdict::Unknown,
+            let present = if tag.is_some() { there(found.as_ref()) } else { stored };
+            return match present {
+                Some(false) => Verdict::Confirmed,
+                Some(true) => Verdict::NotApplied,
+                None => Verdict::Unknown,
             };
         }
-        let Some(found) = found.filter(|_| tag.is_some()) else {
+        let Some(found) = found.as_ref().filter(|_| tag.is_some()) else {
             return match stored {
                 Some(true) => Verdict::Confirmed,
                 Some(false) => Verdict::NotApplied,
@@ -233,15 +224,9 @@ impl<'a> Round<'a> {
             (Found::Digest(now), _) if Some(now) == event.digest.as_ref() => Verdict::Confirmed,
             (Found::Denied | Found::Unclear, _) => Verdict::Unknown,
             (_, Some(false)) => Verdict::NotApplied,
-            (Found::Digest(now), Some(true)) => Verdict::Unconfirmed(Some(now.clone())),
-            (Found::Nothing, Some(true)) => Verdict::Unconfirmed(None),
+            (Found::Digest(_) | Found::Nothing, Some(true)) => Verdict::Unconfirmed,
             // A coded body keeps its digest to itself: whatever the tag names may be it.
-            (Found::Digest(now), None) if event.digest.is_none() => {
-                Verdict::Unconfirmed(Some(now.clone()))
-            }
-            (Found::Something | Found::Nothing, None) if event.digest.is_none() => {
-                Verdict::Unconfirmed(None)
-            }
+            (_, None) if event.digest.is_none() => Verdict::Unconfirmed,
             // Whatever a registry keeps to itself may be ours.
             (Found::Digest(_) | Found::Something | Found::Nothing, _) => Verdict::Unknown,
         }
@@ -302,14 +287,14 @@ mod tests {
         at: Duration,
         tag: &Found,
         digest: &Found,
-        pushed: bool,
+        undone: bool,
     ) -> Conclusion {
         let mut round = Round::new(intent);
         while let Some(question) = round.question() {
             round.learn(match question {
                 Question::Look(Reference::Tag(_)) => Learned::Found(tag.clone()),
                 Question::Look(Reference::Digest(_)) => Learned::Found(digest.clone()),
-                Question::PushedSince(_) => Learned::Pushed(pushed),
+                Question::Undone => Learned::Undone(undone),
             });
         }
         round.conclusion(schedule, at, at)
@@ -403,20 +388,28 @@ mod tests {
         let (there, nothing) = (Found::Digest(ours()), Found::Nothing);
         let by_digest = intent(Action::Delete, None, Some(ours()), &[]);
         let by_tag = intent(Action::Delete, Some("1.0"), None, &[]);
-        for (found, pushed, early, late) in [
+        for (found, undone, early, late) in [
             (&nothing, false, "confirmed", "confirmed"),
             (&there, false, "again", "closed"),
+            (&there, true, "again", "unconfirmed"),
             (&Found::Unclear, false, "again", "again"),
         ] {
             for (at, expected) in [(EARLY, early), (LATE, late)] {
-                let of_digest = settled(&by_digest, &SCHEDULE, at, &Found::Unclear, found, pushed);
+                let of_digest = settled(&by_digest, &SCHEDULE, at, &Found::Unclear, found, undone);
                 assert_eq!(word(&of_digest), expected, "{found:?} after {at:?}");
-                let of_tag = settled(&by_tag, &SCHEDULE, at, found, &Found::Unclear, pushed);
+                let of_tag = settled(&by_tag, &SCHEDULE, at, found, &Found::Unclear, undone);
                 assert_eq!(word(&of_tag), expected, "{found:?} after {at:?}");
             }
         }
-        let again = settled(&by_tag, &SCHEDULE, LATE, &there, &nothing, true);
-        assert_eq!(word(&again), "unconfirmed", "somebody pushed there since");
+    }
+
+    #[test]
+    fn what_somebody_undid_since_left_no_trace_and_is_told_as_unsure() {
+        let push = intent(Action::Push, Some("1.0"), Some(ours()), &[]);
+        for at in [EARLY, LATE] {
+            let found = settled(&push, &SCHEDULE, at, &Found::Nothing, &Found::Nothing, true);
+            assert_eq!(word(&found), if at == LATE { "unconfirmed" } else { "again" });
+        }
     }
 
     #[test]

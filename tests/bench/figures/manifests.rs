@@ -96,8 +96,12 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
                 let (latency, answered) = pusher.push(n, &manifest).await?;
                 pusher.latencies.push(latency.as_secs_f64() * 1e3);
                 if pusher.tells() {
-                    let arrival = receiver.next().await?;
-                    ensure!(arrival.subject.starts_with(&pusher.repository), "a webhook astray");
+                    let wanted = format!("{}:{}", pusher.repository, pusher.tags.name(n));
+                    let mut arrival = receiver.next().await?;
+                    // Whoever is not sure that it was heard tells again.
+                    while arrival.subject != wanted {
+                        arrival = receiver.next().await?;
+                    }
                     pusher.lags.push(milliseconds_after(answered, arrival.at));
                 }
             }
@@ -105,6 +109,15 @@ pub(crate) async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Figu
         figures.extend(lines(name, &pushers, &syncs));
     }
     Ok(figures)
+}
+
+impl Tags {
+    fn name(self, n: usize) -> String {
+        match self {
+            Self::New => format!("v{n}"),
+            Self::Moved => "latest".to_owned(),
+        }
+    }
 }
 
 impl Pusher<'_> {
@@ -115,10 +128,7 @@ impl Pusher<'_> {
 
     /// Pushes the manifest; says how long it took, and when the answer was there.
     async fn push(&mut self, n: usize, manifest: &Blob) -> Result<(Duration, Instant)> {
-        let tag = match self.tags {
-            Tags::New => format!("v{n}"),
-            Tags::Moved => "latest".to_owned(),
-        };
+        let tag = self.tags.name(n);
         let path = format!("/v2/{}/manifests/{tag}", self.repository);
         let body = Body::of(manifest.bytes.clone());
         let started = Instant::now();

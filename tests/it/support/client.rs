@@ -79,7 +79,7 @@ pub(crate) struct Heard {
 }
 
 /// The longest that anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 impl Client {
     /// To a server without TLS, such as the registry itself.
@@ -284,6 +284,12 @@ impl Said {
             pieces.push_back(bytes.split_to(piece.min(bytes.len())));
         }
         Self { pieces, length: None, ends: true }
+    }
+
+    /// The same piece so many times, the length of them all announced.
+    pub(crate) fn again(piece: Bytes, times: usize) -> Self {
+        let length = Some((piece.len() * times) as u64);
+        Self { pieces: vec![piece; times].into(), length, ends: true }
     }
 
     /// The beginning of a body of this length, or of a stream, whose rest never comes.

@@ -60,6 +60,12 @@ impl Pki {
         self.leaf(file, names, now - 2 * Duration::DAY, now - Duration::DAY)
     }
 
+    /// For a server, with so much of a hundred days left.
+    pub(crate) fn ending(&self, file: &str, names: &[&str], left: Duration) -> Pair {
+        let to = OffsetDateTime::now_utc() + left;
+        self.leaf(file, names, to - 100 * Duration::DAY, to)
+    }
+
     /// For us, as somebody's client. The common name is the file's.
     pub(crate) fn client(&self, file: &str) -> Pair {
         self.server(file, &[])

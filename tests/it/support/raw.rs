@@ -15,7 +15,10 @@ use rustls::StreamOwned;
 use rustls::SupportedProtocolVersion;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::prelude::X509Certificate;
 
 use socket2::Domain;
 use socket2::Socket;
@@ -35,6 +38,7 @@ impl Read for Raw {
 /// Makes many of them.
 pub(crate) struct Dialer {
     address: SocketAddr,
+    name: ServerName<'static>,
     config: Arc<ClientConfig>,
     room: Option<usize>,
 }
@@ -52,17 +56,19 @@ impl Dialer {
         alpn: &[&[u8]],
     ) -> Self {
         let config = Arc::new(config(&sidecar.ca(), versions, alpn));
-        Self { address: sidecar.address("registry"), config, room: None }
+        let name = "localhost".try_into().unwrap();
+        Self { address: sidecar.address("registry"), name, config, room: None }
     }
 
     /// The same with as little room for what comes as the system allows.
     pub(crate) fn with_little_room(&self) -> Self {
-        Self { address: self.address, config: Arc::clone(&self.config), room: Some(1) }
+        let (name, config) = (self.name.clone(), Arc::clone(&self.config));
+        Self { address: self.address, name, config, room: Some(1) }
     }
 
     /// A connection without a handshake.
     pub(crate) fn connect(&self) -> Raw {
-        let name = "localhost".try_into().unwrap();
+        let name = self.name.clone();
         let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
         let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
         if let Some(room) = self.room {
@@ -76,6 +82,7 @@ impl Dialer {
         Raw(StreamOwned::new(session, stream))
     }
 
+    #[track_caller]
     pub(crate) fn dial(&self) -> Raw {
         let mut raw = self.connect();
         while raw.0.conn.is_handshaking() {
@@ -100,12 +107,33 @@ impl Raw {
         Dialer::speaking(sidecar, versions, alpn).dial()
     }
 
+    /// To the sidecar's registry listener, under this name, trusting this CA; no session is resumed.
+    #[track_caller]
+    pub(crate) fn trusting(sidecar: &Sidecar, ca: &Path, name: &str) -> Self {
+        let config = Arc::new(config(ca, rustls::DEFAULT_VERSIONS, &[b"http/1.1"]));
+        let name = name.to_owned().try_into().unwrap();
+        Dialer { address: sidecar.address("registry"), name, config, room: None }.dial()
+    }
+
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
         self.0.conn.protocol_version()
     }
 
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.0.conn.alpn_protocol()
+    }
+
+    /// The certificate that was shown, DER.
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        self.0.conn.peer_certificates().expect("a certificate")[0].to_vec()
+    }
+
+    /// Its common name.
+    pub(crate) fn common_name(&self) -> String {
+        let shown = self.certificate();
+        let (_, shown) = X509Certificate::from_der(&shown).unwrap();
+        let mut names = shown.subject().iter_common_name();
+        names.next().and_then(|name| name.as_str().ok()).unwrap_or_default().to_owned()
     }
 
     #[track_caller]

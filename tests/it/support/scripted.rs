@@ -75,6 +75,20 @@ impl Conversation {
         body
     }
 
+    /// Reads so many bytes of a body and keeps none. Says how many there were.
+    pub(crate) fn swallow(&mut self, length: usize) -> usize {
+        let mut piece = vec![0; 256 << 10];
+        let mut swallowed = 0;
+        while swallowed < length {
+            let wanted = piece.len().min(length - swallowed);
+            match self.stream.read(&mut piece[..wanted]) {
+                Ok(read) if read > 0 => swallowed += read,
+                _ => break,
+            }
+        }
+        swallowed
+    }
+
     /// Says no more, reads no more, and leaves the connection as it is.
     pub(crate) fn hear_no_more(&self) -> ! {
         self.stream.shutdown(Shutdown::Write).ok();

@@ -161,6 +161,11 @@ impl Sidecar {
         })
     }
 
+    /// Asks it to read its certificates again.
+    pub(crate) fn reload(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
     /// Asks it to stop.
     pub(crate) fn terminate(&self) {
         self.process.signal(Signal::TERM);

@@ -1,7 +1,9 @@
 //! No client can tell that we are there: whatever a registry is asked, it is heard to say the same through
 //! us as it says directly, but for the headers of one hop.
 
+mod large;
 mod leaving;
+mod recorded;
 mod run;
 mod script;
 
