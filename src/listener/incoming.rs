@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::Reason;
@@ -35,8 +36,9 @@ struct Stream {
     left: Option<u64>,
     /// All data has come, only trailers may follow.
     over: bool,
-    /// What has moved since the connection was told of it.
+    /// What has moved since then.
     moved: usize,
+    since: Instant,
     moving: Arc<Moving>,
 }
 
@@ -48,7 +50,14 @@ impl Incoming {
     pub(super) fn http2(frames: RecvStream, headers: &HeaderMap, moving: Arc<Moving>) -> Self {
         let length = headers.get(header::CONTENT_LENGTH).map(HeaderValue::to_str);
         let left = length.and_then(|length| length.ok()?.parse().ok());
-        Self(Kind::Http2(Stream { frames, left, over: false, moved: 0, moving }))
+        Self(Kind::Http2(Stream {
+            frames,
+            left,
+            over: false,
+            moved: 0,
+            since: Instant::now(),
+            moving,
+        }))
     }
 }
 
@@ -63,8 +72,8 @@ impl Stream {
                     // A stream that is closed by now has no window to open again.
                     self.frames.flow_control().release_capacity(bytes.len()).ok();
                     self.moved = self.moved.saturating_add(bytes.len());
-                    if self.moving.moved(self.moved) {
-                        self.moved = 0;
+                    if self.moving.moved(self.moved, self.since) {
+                        (self.moved, self.since) = (0, Instant::now());
                     }
                     self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));

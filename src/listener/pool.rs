@@ -12,7 +12,8 @@ pub(super) struct Pool(Arc<Mutex<Shelf>>);
 #[derive(Debug, Default)]
 struct Shelf {
     lent: usize,
-    free: Vec<Box<[u8]>>,
+    large: Vec<Box<[u8]>>,
+    small: Vec<Box<[u8]>>,
 }
 
 /// One of them, until it is dropped.
@@ -22,11 +23,15 @@ pub(super) struct Buffer {
     pool: Pool,
 }
 
-/// Bytes of one buffer.
+/// Bytes of one buffer, while few are lent.
 pub(super) const SIZE: usize = 256 << 10;
+/// Bytes of one buffer in a crowd: there the sum counts, and who waits for its turn needs no more.
+const SMALL: usize = 64 << 10;
+/// So many large ones may be lent at once.
+const LARGE: usize = 8;
 /// The most that are lent at once. Whoever gets none does without.
 const LENT: usize = 64;
-/// The most that are kept for later.
+/// The most of each size that are kept for later.
 const KEPT: usize = 4;
 
 impl Pool {
@@ -36,9 +41,12 @@ impl Pool {
             return None;
         }
         shelf.lent += 1;
-        let bytes = shelf.free.pop();
+        let (bytes, size) = match shelf.lent <= LARGE {
+            true => (shelf.large.pop(), SIZE),
+            false => (shelf.small.pop(), SMALL),
+        };
         drop(shelf);
-        let bytes = bytes.unwrap_or_else(|| vec![0; SIZE].into_boxed_slice());
+        let bytes = bytes.unwrap_or_else(|| vec![0; size].into_boxed_slice());
         Some(Buffer { bytes, pool: self.clone() })
     }
 
@@ -71,9 +79,10 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let mut shelf = self.pool.lock();
         shelf.lent -= 1;
-        if shelf.free.len() < KEPT {
-            let bytes = std::mem::take(&mut self.bytes);
-            shelf.free.push(bytes);
+        let bytes = std::mem::take(&mut self.bytes);
+        let free = if bytes.len() == SIZE { &mut shelf.large } else { &mut shelf.small };
+        if free.len() < KEPT {
+            free.push(bytes);
         }
     }
 }
@@ -87,10 +96,12 @@ mod tests {
         let pool = Pool::default();
         let lent: Vec<Buffer> = std::iter::from_fn(|| pool.take()).collect();
         assert_eq!(lent.len(), LENT);
-        assert!(lent.iter().all(|buffer| buffer.len() == SIZE));
+        let (large, small) = lent.split_at(LARGE);
+        assert!(large.iter().all(|buffer| buffer.len() == SIZE));
+        assert!(small.iter().all(|buffer| buffer.len() == SMALL));
         drop(lent);
         assert_eq!(pool.lent(), 0);
-        assert_eq!(pool.lock().free.len(), KEPT);
+        assert_eq!((pool.lock().large.len(), pool.lock().small.len()), (KEPT, KEPT));
         assert!(pool.take().is_some());
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! An upload moves no more than a window per round trip, so a window must be large where a client is far
 //! away; but it is a promise of memory, kept whenever the registry takes less than the client sends. So
-//! every connection begins with little, and gets more when a body has moved a whole window, as long as the
-//! sum of all promises stays inside the budget (delivery-guarantees 8.4). What was promised cannot be taken
+//! every connection begins with little, and gets more when a body has moved a whole window and that took
+//! long, as long as the sum of all promises stays inside the budget (delivery-guarantees 8.4). A client that
+//! is near fills any window, and what lies about in memory is out of every cache when its turn comes. What was promised cannot be taken
 //! back before the connection ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use tokio::sync::Notify;
 
@@ -42,6 +44,9 @@ pub(super) struct Size {
     pub(super) stream: u32,
     pub(super) connection: u32,
 }
+
+/// Bytes per second at which no window is too small.
+const FAST: f64 = 256.0 * 1024.0 * 1024.0;
 
 /// What everybody gets at first, and what comes then.
 const SIZES: [Size; 3] = [
@@ -106,10 +111,10 @@ impl Window {
 }
 
 impl Moving {
-    /// A body has moved so much since it last said so. Whether that was enough to say so.
-    pub(super) fn moved(&self, bytes: usize) -> bool {
+    /// A body has moved so much since then. Whether that was enough to begin anew.
+    pub(super) fn moved(&self, bytes: usize, since: Instant) -> bool {
         let enough = bytes >= self.enough.load(Ordering::Relaxed);
-        if enough {
+        if enough && since.elapsed().as_secs_f64() * FAST >= bytes as f64 {
             self.asked.notify_one();
         }
         enough
@@ -127,6 +132,10 @@ impl Moving {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn grown(window: &mut Window) -> (u32, u32) {
@@ -167,14 +176,19 @@ mod tests {
     }
 
     #[test]
-    fn a_body_asks_when_it_has_moved_a_window() {
+    fn a_body_that_has_moved_a_window_slowly_asks_for_more() {
         let mut window = Windows::new(64 << 20).open();
         let moving = window.moving().clone();
-        assert!(!moving.moved((1 << 20) - 1));
-        assert!(moving.moved(1 << 20));
+        let now = Instant::now();
+        let long_ago = now.checked_sub(Duration::from_secs(1)).unwrap();
+        let asked = || moving.enough().now_or_never().is_some();
+        assert!(!moving.moved((1 << 20) - 1, long_ago) && !asked());
+        assert!(moving.moved(1 << 20, long_ago) && asked());
+        // In far less than a second: it is fast.
+        assert!(moving.moved(1 << 30, Instant::now()) && !asked());
         grown(&mut window);
-        assert!(!moving.moved(2 << 20));
+        assert!(!moving.moved(2 << 20, long_ago) && !asked());
         grown(&mut window);
-        assert!(!moving.moved(100 << 20), "it has the largest");
+        assert!(!moving.moved(100 << 20, long_ago) && !asked(), "it has the largest");
     }
 }

@@ -1,6 +1,9 @@
 use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
 
@@ -8,37 +11,72 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 
+/// How many connections of a worker put off what they have.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gathering(Arc<AtomicUsize>);
+
 /// A connection that writes a body in large pieces.
 ///
 /// A body reaches us in the pieces its sender made of it, 32 KiB each where a Go program uploads, and hyper
 /// offers to write whenever it has one of them. Each write wakes the registry. So an offer that belongs to
 /// a body is put off until everybody else on this worker had a turn, and as long as it has grown by then:
-/// what has arrived already is written at once, and nothing waits for what has not.
+/// what has arrived already is written at once, and nothing waits for what has not. In a crowd nobody puts
+/// anything off: what is put off is held in memory, and where many send the registry is awake anyway.
 #[derive(Debug)]
 pub(super) struct Gathered<Io> {
     io: Io,
     /// How much was offered when it was last put off.
     offered: usize,
+    gathering: Gathering,
 }
 
 /// An offer of this size is not put off.
 const PIECE: usize = 256 << 10;
 /// What is smaller is no piece of a body, or its end.
 const STREAMS: usize = 16 << 10;
+/// More than so many at once are a crowd.
+const FEW: usize = 8;
 
 impl<Io> Gathered<Io> {
-    pub(super) fn new(io: Io) -> Self {
-        Self { io, offered: 0 }
+    pub(super) fn new(io: Io, gathering: Gathering) -> Self {
+        Self { io, offered: 0, gathering }
     }
 
     /// Whether more may come before the next turn.
     fn puts_off(&mut self, cx: &Context<'_>, offer: usize) -> bool {
-        if (STREAMS..PIECE).contains(&offer) && offer > self.offered {
+        let first = self.offered == 0;
+        if (STREAMS..PIECE).contains(&offer)
+            && offer > self.offered
+            && !(first && self.gathering.is_crowd())
+        {
+            if first {
+                self.gathering.0.fetch_add(1, Ordering::Relaxed);
+            }
             self.offered = offer;
             cx.waker().wake_by_ref();
             return true;
         }
         false
+    }
+
+    fn gathered(&mut self) {
+        if std::mem::take(&mut self.offered) > 0 {
+            self.gathering.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<Io> Drop for Gathered<Io> {
+    fn drop(&mut self) {
+        if self.offered > 0 {
+            self.gathering.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Gathering {
+    fn is_crowd(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= FEW
     }
 }
 
@@ -72,7 +110,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Gathered<Io> {
         }
         let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
         if written.is_ready() {
-            this.offered = 0;
+            this.gathered();
         }
         written
     }
@@ -130,7 +168,7 @@ mod tests {
             (vec![20_000, 20_000, 20_000, 20_000], vec![20_000, 20_000]),
             (vec![200_000, 300_000, 20_000, 20_005, 20_005], vec![300_000, 20_005]),
         ] {
-            let mut io = Gathered::new(Written::default());
+            let mut io = Gathered::new(Written::default(), Gathering::default());
             for offer in &offers {
                 let offer = bytes.get(..*offer).unwrap();
                 poll_fn(|cx| Poll::Ready(Pin::new(&mut io).poll_write(cx, offer).is_ready())).await;
@@ -141,9 +179,28 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_put_off_is_asked_for_again() {
-        let mut io = Gathered::new(Written::default());
+        let mut io = Gathered::new(Written::default(), Gathering::default());
         let bytes = vec![0; 50_000];
         let written = poll_fn(|cx| Pin::new(&mut io).poll_write(cx, &bytes)).await;
         assert_eq!(written.unwrap(), bytes.len());
+    }
+
+    #[tokio::test]
+    async fn in_a_crowd_nothing_is_put_off() {
+        let gathering = Gathering::default();
+        let offer = vec![0; 50_000];
+        let mut crowd: Vec<_> =
+            (0..=FEW).map(|_| Gathered::new(Written::default(), gathering.clone())).collect();
+        let mut written = Vec::new();
+        for io in &mut crowd {
+            written.push(
+                poll_fn(|cx| Poll::Ready(Pin::new(&mut *io).poll_write(cx, &offer).is_ready()))
+                    .await,
+            );
+        }
+        assert_eq!(written.iter().filter(|written| **written).count(), 1);
+        assert!(gathering.is_crowd());
+        drop(crowd);
+        assert_eq!(gathering.0.load(Ordering::Relaxed), 0);
     }
 }

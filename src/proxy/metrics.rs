@@ -34,6 +34,7 @@ pub struct Metrics {
     pub(super) unintended: Counter,
     pub(super) unkept: Counter,
     pub(super) waiting: Gauge,
+    pub(super) intended: Histogram,
     pub(super) added: Histogram,
 }
 
@@ -102,6 +103,7 @@ impl Default for Metrics {
             unintended: Counter::default(),
             unkept: Counter::default(),
             waiting: Gauge::default(),
+            intended: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             added: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
         }
     }
@@ -167,6 +169,11 @@ impl Metrics {
             "events_in_memory",
             "Events that wait in memory because the outbox takes none",
             self.waiting.clone(),
+        );
+        part.register(
+            "intend_seconds",
+            "What keeping an intent added to a push",
+            self.intended.clone(),
         );
         part.register(
             "record_seconds",

@@ -48,6 +48,7 @@ use crate::tasks::Tasks;
 
 use super::error::Error;
 use super::gathered::Gathered;
+use super::gathered::Gathering;
 use super::heard_out::HeardOut;
 use super::request::RequestBody;
 
@@ -60,6 +61,7 @@ struct Inner {
     connector: Connector,
     stall: Duration,
     shared: Pool,
+    gathering: Gathering,
     /// Whether somebody looks after the shared connections that nobody moves on.
     cleared: Once,
     /// Connections are tasks of their own tracker: nobody waits for idle ones at a drain.
@@ -124,6 +126,8 @@ pub(super) struct Failed {
     pub(super) unsent: Option<RequestBody>,
 }
 
+/// How much of a body waits to be written, and is read of an answer at once. A head may be as long.
+const MOST: usize = 256 << 10;
 /// The registry closes idle connections too; ours go first.
 const IDLE: Duration = Duration::from_secs(30);
 /// The most idle connections kept in one pool.
@@ -132,8 +136,14 @@ const MAX_IDLE: usize = 32;
 impl Upstream {
     /// A registry that takes nothing of what it is sent for `stall` is given up.
     pub(super) fn new(connector: Connector, stall: Duration) -> Self {
-        let (shared, tasks) = (Pool::default(), Tasks::new());
-        Self(Arc::new(Inner { connector, stall, shared, cleared: Once::new(), tasks }))
+        Self(Arc::new(Inner {
+            connector,
+            stall,
+            shared: Pool::default(),
+            gathering: Gathering::default(),
+            cleared: Once::new(),
+            tasks: Tasks::new(),
+        }))
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -191,9 +201,12 @@ impl Upstream {
     async fn dial(&self, share: Share) -> Result<Link, Error> {
         let io = self.0.connector.connect().await.map_err(|source| Error::Connect { source })?;
         // No rule asks for it, but a client that can tell us from the registry will be written some day.
+        let io = Timed::new(HeardOut::new(io), self.0.stall);
+        let io = Gathered::new(io, self.0.gathering.clone());
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(Gathered::new(Timed::new(HeardOut::new(io), self.0.stall))))
+            .max_buf_size(MOST)
+            .handshake(TokioIo::new(io))
             .await
             .map_err(|source| Error::Exchange { source })?;
         let driver = match share {

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CipherSuite;
 use rustls::ClientConfig;
 use rustls::ClientConnection;
 use rustls::ProtocolVersion;
@@ -117,6 +118,10 @@ impl Raw {
 
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
         self.0.conn.protocol_version()
+    }
+
+    pub(crate) fn cipher(&self) -> Option<CipherSuite> {
+        self.0.conn.negotiated_cipher_suite().map(|suite| suite.suite())
     }
 
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
