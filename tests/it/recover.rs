@@ -157,6 +157,10 @@ fn a_full_disk_stops_no_push_and_loses_none() {
         let told: HashSet<String> = stage.receiver.requests().iter().map(tag_of).collect();
         (0..=pushed).all(|tag| told.contains(&tag.to_string())).then_some(())
     });
+    let page = stage.admin().get("/metrics").text();
+    let gap =
+        page.lines().find_map(|line| line.strip_prefix("pushbell_proxy_outbox_gap_seconds_total "));
+    assert!(gap.unwrap().parse::<f64>().unwrap() > 0.0, "the gap is said");
 }
 
 /// Forbids the sidecar to write behind this byte of any file: a full disk that needs no mount.
