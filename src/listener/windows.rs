@@ -4,8 +4,8 @@
 //! away; but it is a promise of memory, kept whenever the registry takes less than the client sends. So
 //! every connection begins with little, and gets more when a body has moved a whole window and that took
 //! long, as long as the sum of all promises stays inside the budget (delivery-guarantees 8.4). A client that
-//! is near fills any window, and what lies about in memory is out of every cache when its turn comes. What was promised cannot be taken
-//! back before the connection ends.
+//! is near fills any window, and what lies about in memory is out of every cache when its turn comes. What
+//! was promised cannot be taken back before the connection ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -22,6 +22,8 @@ const MIB: usize = 1 << 20;
 const ALLOWED: u64 = 40 << 20;
 /// What the second half of an upload may take beyond the first.
 const FLAT: u64 = 4 << 20;
+/// The largest window of a stream of HTTP/2.
+const WINDOW: u64 = 16 << 20;
 
 #[test]
 fn a_blob_of_ten_gibibytes_takes_no_more_memory_than_a_small_one() {
@@ -61,6 +63,8 @@ fn a_blob_of_ten_gibibytes_takes_no_more_memory_than_a_small_one() {
         let (first, second) = curve.split_at(curve.len() / 2);
         let peak = |part: &[u64]| part.iter().copied().max().unwrap_or_default();
         assert!(sidecar.memory().1 <= ALLOWED, "{protocol:?}: {} MiB", sidecar.memory().1 >> 20);
-        assert!(peak(second) <= peak(first) + FLAT, "{protocol:?}: {shown:?}");
+        // The window of a stream may grow at any time, but not beyond the largest.
+        let more = if protocol == Protocol::Http2 { WINDOW } else { 0 };
+        assert!(peak(second) <= peak(first) + FLAT + more, "{protocol:?}: {shown:?}");
     }
 }
