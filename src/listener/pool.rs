@@ -101,7 +101,8 @@ mod tests {
         assert!(small.iter().all(|buffer| buffer.len() == SMALL));
         drop(lent);
         assert_eq!(pool.lent(), 0);
-        assert_eq!((pool.lock().large.len(), pool.lock().small.len()), (KEPT, KEPT));
+        let kept = |shelf: &Shelf| (shelf.large.len(), shelf.small.len());
+        assert_eq!(kept(&pool.lock()), (KEPT, KEPT));
         assert!(pool.take().is_some());
     }
 }
