@@ -98,6 +98,8 @@ pub struct Acme {
 struct Kept {
     config: Config,
     state: State,
+    /// Whether an attempt has begun whose end is not noted yet.
+    under_way: bool,
 }
 
 /// The longest sleep: due times are those of the wall clock, which can be set.
@@ -122,7 +124,7 @@ impl Acme {
             let state = State::read(&config.files, &config.identity);
             standing.problem(&config.identity, state.why().map(str::to_owned));
             metrics.begin(&config.identity);
-            Kept { config, state }
+            Kept { config, state, under_way: false }
         };
         let kept = configs.into_iter().map(kept).collect();
         Self { kept, answers, standing, metrics }
@@ -151,9 +153,11 @@ impl Acme {
                     () = stop.cancelled() => true,
                 };
                 if stopped {
-                    // The order is on disk and goes on at the next start, at once.
                     self.answers.withdraw();
-                    kept.state.saved.not_before = None;
+                    // An order goes on at the next start, at once. What has failed waits all the same.
+                    if kept.under_way {
+                        kept.state.saved.not_before = None;
+                    }
                     kept.state.save().await;
                     return;
                 }
@@ -203,10 +207,12 @@ impl Kept {
         // Before anything is asked: dying in an attempt must not make the next one come sooner.
         self.state.saved.not_before =
             Some(schedule::after_attempt(OffsetDateTime::now_utc()).unix_timestamp());
+        self.under_way = true;
         self.state.save().await;
         let ended =
             Job { config: &self.config, state: &mut self.state, answers }.run(current).await;
         answers.withdraw();
+        self.under_way = false;
         let now = OffsetDateTime::now_utc();
         match ended {
             Ok(issued) => {

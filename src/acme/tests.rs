@@ -98,7 +98,13 @@ impl Directory {
             }
         });
         let state = State::read(&files, "x");
-        Self { folder, asked, kept: Kept { config, state }, current, _tasks: tasks }
+        Self {
+            folder,
+            asked,
+            kept: Kept { config, state, under_way: false },
+            current,
+            _tasks: tasks,
+        }
     }
 }
 

@@ -76,6 +76,9 @@ pub(super) fn bind<'a>(
                 config::Address::Unix(path) => listener::Address::Unix(path.clone()),
             },
             tls: tls.map_err(|source| Error::Identity { source })?,
+            proxy_protocol: listener
+                .proxy_protocol
+                .then(|| listener::ProxyProtocol { trusted: listener.trusted_proxies.clone() }),
             limits: listener::Limits {
                 handshake: limits.handshake,
                 request_head: limits.request_head,

@@ -19,10 +19,10 @@ pub(super) fn raise() -> Option<u64> {
 }
 
 /// How many connections there may be: each takes two descriptors, one to the client and one to the
-/// registry, and some stay for everything else.
+/// registry, and some stay for everything else; where there are few of them, half.
 pub(super) fn connections(wanted: usize, descriptors: Option<u64>) -> usize {
     const ELSE: u64 = 256;
-    let enough = descriptors.map(|all| (all.saturating_sub(ELSE) / 2).max(1));
+    let enough = descriptors.map(|all| (all.saturating_sub(ELSE.min(all / 2)) / 2).max(1));
     enough.map_or(wanted, |enough| wanted.min(usize::try_from(enough).unwrap_or(usize::MAX)))
 }
 
@@ -36,7 +36,7 @@ mod tests {
             (None, 10_000),
             (Some(1 << 20), 10_000),
             (Some(1024), 384),
-            (Some(256), 1),
+            (Some(256), 64),
             (Some(0), 1),
         ] {
             assert_eq!(connections(10_000, descriptors), expected, "{descriptors:?}");

@@ -231,6 +231,12 @@ impl Running {
                 room: room.clone(),
                 metrics: accepted.clone(),
             };
+            if config.proxy_protocol && config.trusted_proxies.is_empty() {
+                warn!(
+                    address = %listener.address(),
+                    "Whoever reaches this listener can claim any address: name the load balancers in trusted_proxies"
+                );
+            }
             info!(
                 address = %listener.address(),
                 serve = config.serves.iter().map(|s| s.as_str()).collect::<Vec<_>>().join(","),

@@ -93,8 +93,8 @@ pub enum Making {
     Forbidden,
     /// What is missing is made, and every leaf is made anew.
     Leaves,
-    /// The CAs' certificates are made anew with their keys, and every leaf too.
-    Authorities,
+    /// The CAs' certificates are made anew, with their keys or with new ones, and every leaf too.
+    Authorities(CaKey),
 }
 
 /// How long one attempt to connect to an endpoint may take; the whole attempt has its own deadline.
@@ -179,8 +179,8 @@ impl Loader<'_> {
                 self.authorities.insert(path.to_owned(), authority);
                 continue;
             }
-            let opened = if making == Making::Authorities {
-                LocalCa::renew(path, &names, CaKey::Keep, self.now).map(|ca| (ca, Opened::Created))
+            let opened = if let Making::Authorities(key) = making {
+                LocalCa::renew(path, &names, key, self.now).map(|ca| (ca, Opened::Created))
             } else {
                 LocalCa::open_or_create(path, &names, self.now)
             };
@@ -220,7 +220,7 @@ impl Loader<'_> {
                 }
                 LocalCa::open_or_create(directory, names, self.now)
                     .and_then(|(ca, _)| match making {
-                        Making::Leaves | Making::Authorities => {
+                        Making::Leaves | Making::Authorities(_) => {
                             ca.renew_leaf(name, names, self.now)
                         }
                         Making::Allowed | Making::Forbidden => ca.leaf(name, names, self.now),

@@ -49,7 +49,16 @@ pub(super) struct Renewal {
 struct Kept {
     files: Watched,
     issuer: Option<Issuer>,
+    renewer: Renewer,
+    late_since: Option<Instant>,
     said: Option<(Lifetime, Instant)>,
+}
+
+/// Who sees to it that there is a new certificate in time.
+#[derive(PartialEq)]
+enum Renewer {
+    Us,
+    Others,
 }
 
 /// A local CA that renews a certificate.
@@ -87,6 +96,9 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How often a local CA is asked: a leaf of 90 days has 30 left when it is due.
 const ASK_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How long a renewal of ours may take before somebody is told that it is late.
+const RENEWING: Duration = Duration::from_secs(10 * 60);
+
 /// How often a life that is ending is told of.
 const TELL_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -114,7 +126,12 @@ impl Renewal {
                 (None, _) => continue,
             };
             metrics.begin(name);
-            kept.push(Kept { files, issuer: Issuer::of(identity), said: None });
+            let renewer = match identity.origin {
+                IdentityOrigin::Files { .. } => Renewer::Others,
+                IdentityOrigin::LocalCa { .. } | IdentityOrigin::Acme(_) => Renewer::Us,
+            };
+            let issuer = Issuer::of(identity);
+            kept.push(Kept { files, issuer, renewer, late_since: None, said: None });
         }
         Self {
             kept,
@@ -278,7 +295,16 @@ impl Kept {
     /// What has to be told of how much life is left, once for each step and then daily.
     fn age(&mut self, at: Instant, now: OffsetDateTime) -> Option<Happened> {
         let current = self.files.current()?;
-        let lifetime = current.lifetime(now);
+        let mut lifetime = current.lifetime(now);
+        if lifetime == Lifetime::Late && self.renewer == Renewer::Us {
+            let since = *self.late_since.get_or_insert(at);
+            // Then it is due, and on its way.
+            if at < since + RENEWING {
+                lifetime = Lifetime::Fresh;
+            }
+        } else {
+            self.late_since = None;
+        }
         let told = self.said.is_some_and(|(said, when)| said == lifetime && at < when + TELL_EVERY);
         if told {
             return None;

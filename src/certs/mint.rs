@@ -3,7 +3,8 @@
 //! The directory holds, each as PEM:
 //!
 //! ```text
-//! ca.pem           0644  the CA's certificate: what clients come to trust
+//! ca.pem           0644  the CA's certificate: what clients come to trust; behind it, until it ends, that
+//!                        of the CA before, so that leaves of both are accepted while they change
 //! ca.key           0600  its key, PKCS#8; needed only while a certificate is made, so it may be kept
 //!                        elsewhere in between
 //! <identity>.pem   0644  the certificate of an identity, without the CA's
@@ -65,8 +66,9 @@ pub enum Opened {
 pub enum CaKey {
     /// The old one. Clients that trust the old certificate go on accepting leaves for its names.
     Keep,
-    /// A new one, as after the old one was seen by others. Nobody accepts new leaves before he trusts
-    /// the new certificate.
+    /// A new one, in good time. The old certificate stays beside the new one in what clients are given:
+    /// whoever has that accepts leaves of both. New leaves are the new one's, so nobody accepts them
+    /// before he has it.
     Replace,
 }
 
@@ -155,6 +157,12 @@ impl LocalCa {
         let path = directory.join(CA_CERTIFICATE);
         let failed = |detail| Error::Mint { path: path.clone(), detail };
         let names = parse_all(names)?;
+        // Where the key is gone, it was taken away: perhaps because somebody has seen it.
+        let has_key = directory.join(CA_KEY).is_file();
+        let former = match key {
+            CaKey::Replace if has_key => former(&path, now),
+            CaKey::Keep | CaKey::Replace => String::new(),
+        };
         let old = match key {
             CaKey::Keep => match Signer::load(&directory.join(CA_KEY)) {
                 Ok(signer) => Some(signer),
@@ -175,7 +183,8 @@ impl LocalCa {
         let certificate = template::ca(&names, &signer, now)
             .self_signed(&signer)
             .map_err(|error| failed(error.to_string()))?;
-        locked.write(CA_CERTIFICATE, certificate.pem().as_bytes(), Readers::Everybody)?;
+        let both = certificate.pem() + &former;
+        locked.write(CA_CERTIFICATE, both.as_bytes(), Readers::Everybody)?;
         Self::of(directory, certificate.into(), now)
     }
 
@@ -368,6 +377,15 @@ impl std::fmt::Debug for LocalCa {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("LocalCa").field("directory", &self.directory).finish_non_exhaustive()
     }
+}
+
+/// The newest of the certificates that were trusted until now and are still good, as PEM.
+fn former(path: &Path, now: OffsetDateTime) -> String {
+    let there = pem::certificates(path).unwrap_or_default();
+    let is_good = |der: &&CertificateDer<'static>| {
+        x509::read(der).is_ok_and(|facts| facts.is_ca && now <= facts.not_after)
+    };
+    there.iter().find(is_good).map(|der| pem::to_pem("CERTIFICATE", der)).unwrap_or_default()
 }
 
 /// The names in order, each once.

@@ -6,6 +6,8 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem;
@@ -40,6 +42,20 @@ pub(super) fn key(path: &Path) -> Result<Zeroizing<PrivateKeyDer<'static>>, Erro
         }
         Err(error) => Err(broken(path, &error)),
     }
+}
+
+/// One section (RFC 7468 §2).
+pub(super) fn to_pem(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for (n, c) in base64.chars().enumerate() {
+        if n > 0 && n % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(c);
+    }
+    text.push_str(&format!("\n-----END {label}-----\n"));
+    text
 }
 
 /// All of a file, for whoever wants to know whether it changed.

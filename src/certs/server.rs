@@ -2,7 +2,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::CipherSuite;
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::server::ClientHello;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
@@ -48,18 +50,22 @@ impl ServerIdentities {
         self.current.store(Arc::new(ByName::new(default, others)));
     }
 
-    /// TLS 1.2 and 1.3 with these identities, HTTP/2 before HTTP/1.1, sessions resumed by tickets.
+    /// TLS 1.2 and 1.3 with these identities, AES-128-GCM before other ciphers, HTTP/2 before HTTP/1.1, sessions resumed by tickets.
     ///
     /// # Errors
     ///
     /// If the TLS library cannot make keys for the tickets.
     pub fn config(&self) -> Result<Arc<ServerConfig>, Error> {
         let failed = |error: rustls::Error| Error::Tls { detail: error.to_string() };
-        let mut config = ServerConfig::builder_with_provider(super::provider())
+        let mut provider = CryptoProvider::clone(&super::provider());
+        // The cheapest of those that are good enough for everybody comes first, and we choose.
+        provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(failed)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::new(self.clone()));
+        config.ignore_client_order = true;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if self.challenges.is_some() {
             config.alpn_protocols.push(ACME_TLS.to_vec());
@@ -69,6 +75,15 @@ impl ServerIdentities {
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(failed)?;
         Ok(Arc::new(config))
     }
+}
+
+fn is_aes_128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 impl ResolvesServerCert for ServerIdentities {

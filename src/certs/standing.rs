@@ -63,7 +63,7 @@ impl State {
                 match identity.lifetime(now) {
                     Lifetime::Fresh => None,
                     Lifetime::Late => {
-                        Some(format!("{name} should have been renewed: ends {until}"))
+                        Some(format!("{name} has a third of its life left: ends {until}"))
                     }
                     Lifetime::Ending => Some(format!("{name} ends {until}")),
                     Lifetime::Over => Some(format!("{name} expired on {until}")),

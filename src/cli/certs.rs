@@ -9,6 +9,7 @@ use crate::app;
 use crate::app::AuthorityState;
 use crate::app::Making;
 use crate::app::Parts;
+use crate::certs::CaKey;
 use crate::certs::show;
 use crate::certs::show::Row;
 use crate::config::Config;
@@ -47,7 +48,8 @@ enum Command {
     /// A running Pushbell shows them within seconds, and renews them by itself when two thirds of their life
     /// are over.
     #[command(after_help = "Examples:\n  pushbell certs renew --config pushbell.yaml\n  \
-                            pushbell certs renew --ca --config pushbell.yaml")]
+                            pushbell certs renew --ca --config pushbell.yaml\n  \
+                            pushbell certs renew --ca --new-key --config pushbell.yaml")]
     Renew(Renew),
     /// Show what expires when: name, names covered, issuer, expiry, days left, where used
     #[command(after_help = "Example:\n  pushbell certs show --config pushbell.yaml")]
@@ -70,9 +72,14 @@ struct Place {
 
 #[derive(Debug, Args)]
 struct Renew {
-    /// Make the CA's own certificate anew as well, with its key, for the names of today
+    /// Make the CA's own certificate anew as well, for the names of today; it keeps its key, so whoever trusts
+    /// the old certificate goes on accepting us under the old names
     #[arg(long)]
     ca: bool,
+    /// Give the CA a new key, too: ca.pem then has both certificates, so that whoever trusts it accepts those
+    /// of the old key and of the new one; the new one issues
+    #[arg(long, requires = "ca")]
+    new_key: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -81,7 +88,11 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Init(place) => make(place, Making::Allowed),
         Command::Renew(renew) => {
-            let making = if renew.ca { Making::Authorities } else { Making::Leaves };
+            let making = match (renew.ca, renew.new_key) {
+                (true, true) => Making::Authorities(CaKey::Replace),
+                (true, false) => Making::Authorities(CaKey::Keep),
+                (false, _) => Making::Leaves,
+            };
             make(&renew.place, making)
         }
         Command::Show(place) => list(place),

@@ -223,9 +223,13 @@ pub(super) struct Listener {
     pub(super) identity: Option<OneOrMore<Located<String>>>,
     /// Networks whose `Forwarded` and `X-Forwarded-*` headers are believed. Default: none.
     pub(super) trusted_proxies: Option<Vec<Located<Network>>>,
+    /// Whether a load balancer in front begins each connection with a PROXY header of version 1 or 2, which
+    /// tells the client's address. Then only `trusted_proxies` may connect, where that list is given.
+    #[schemars(extend("default" = false))]
+    pub(super) proxy_protocol: Option<Located<bool>>,
 }
 
-mapping!(Listener { address, serve, identity, trusted_proxies } later { "proxy_protocol" });
+mapping!(Listener { address, serve, identity, trusted_proxies, proxy_protocol });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -206,6 +206,8 @@ pub struct Listener {
     pub further_identities: Vec<Located<String>>,
     /// Whose forwarding headers are believed.
     pub trusted_proxies: Vec<Network>,
+    /// Whether each connection begins with a PROXY header.
+    pub proxy_protocol: bool,
 }
 
 /// Who is told, and of what.

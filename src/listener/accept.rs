@@ -1,5 +1,7 @@
 use std::fs;
 use std::io;
+use std::iter;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::net::TcpStream as StdTcpStream;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -7,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use socket2::Domain;
 use socket2::Socket;
 use socket2::Type;
@@ -16,7 +19,9 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::net::UnixListener;
 use tokio::net::UnixStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -29,6 +34,7 @@ use super::Error;
 use super::Limits;
 use super::Peer;
 use super::PerWorker;
+use super::ProxyProtocol;
 use super::Serve;
 use super::Transport;
 use super::coalesce::Coalesced;
@@ -37,6 +43,9 @@ use super::connection::Protocol;
 use super::fill::Filled;
 use super::handshake;
 use super::pool::Pool;
+use super::proxy_protocol::Source;
+use super::seldom::Seldom;
+use super::spare::Spare;
 
 /// A bound address, not served yet.
 #[derive(Debug)]
@@ -44,7 +53,18 @@ pub struct Listener {
     socket: Bound,
     address: Address,
     tls: Option<Arc<rustls::ServerConfig>>,
+    proxy_protocol: Option<ProxyProtocol>,
     limits: Limits,
+}
+
+/// What every connection to one listener goes through.
+#[derive(Debug)]
+struct Door {
+    tls: Option<Arc<rustls::ServerConfig>>,
+    proxy_protocol: Option<ProxyProtocol>,
+    limits: Limits,
+    /// Those who came from where nobody should.
+    strangers: Seldom,
 }
 
 #[derive(Debug)]
@@ -76,8 +96,9 @@ impl Listener {
             Address::Unix(path) => bind_unix(path),
         };
         let (socket, address) =
-            bound.map_err(|source| Error::Bind { address: config.address, source })?;
-        Ok(Self { socket, address, tls: config.tls, limits: config.limits })
+            bound.map_err(|source| Error::Bind { address: config.address.clone(), source })?;
+        let Config { tls, proxy_protocol, limits, .. } = config;
+        Ok(Self { socket, address, tls, proxy_protocol, limits })
     }
 
     /// The address that was had; with the port the system chose, where it was asked to.
@@ -87,57 +108,139 @@ impl Listener {
     }
 
     /// Accepts connections until the context's stop, each served by a tracked task on the worker that has
-    /// the fewest connections, and with that worker's service.
+    /// the fewest connections, and with that worker's service. Who has connected by then is still served;
+    /// then the address is free.
     pub async fn serve<S: Serve>(self, workers: PerWorker<S>, context: Context) {
+        let Self { socket, address, tls, proxy_protocol, limits } = self;
+        let door = Door { tls, proxy_protocol, limits, strangers: Seldom::default() };
+        let (door, full) = (Arc::new(door), Seldom::default());
+        let (mut spare, mut starved) = (Spare::new(), false);
         loop {
             // Both are cancel safe: a permit not taken stays, a connection not accepted waits.
             let accepted = tokio::select! {
-                accepted = self.next(&context.room.connections) => accepted,
+                accepted = next(&socket, &context.room.connections) => accepted,
                 () = context.stop.cancelled() => break,
             };
-            let (accepted, permit) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    context.metrics.refused("accept");
-                    warn!(%error, address = %self.address, "Could not accept a connection");
-                    sleep(REST).await;
+            let error = match accepted {
+                Ok((accepted, permit)) => {
+                    starved = false;
+                    spare.take();
+                    door.open(accepted, permit, &workers, &context);
                     continue;
                 }
+                Err(error) => error,
             };
-            context.metrics.accepted.inc();
-            let (tls, limits) = (self.tls.clone(), self.limits.clone());
-            let (worker, serve) = workers.least_loaded();
-            let (serve, inner, buffers) = (serve.clone(), context.clone(), worker.buffers.clone());
-            worker.spawn(&context.tasks, async move {
-                inner.metrics.open.inc();
-                let served = accepted.serve(buffers, tls, &limits, &serve, &inner).await;
-                if let Err(error) = served {
-                    inner.metrics.refused("accept");
-                    warn!(%error, "Could not serve a connection");
-                }
-                inner.metrics.open.dec();
-                drop(permit);
-            });
+            context.metrics.refused("accept");
+            if let Some(unsaid) = full.due() {
+                warn!(%error, %address, unsaid, "Could not accept a connection");
+            }
+            // Once may be bad luck. After that who comes first is told to go away, so that it does not
+            // wait for what never comes.
+            if Spare::is_wanted(&error) && std::mem::replace(&mut starved, true) {
+                spare.give();
+                drop(socket.accept().now_or_never());
+                spare.take();
+            }
+            sleep(REST).await;
         }
-        if let Address::Unix(path) = &self.address {
+        for accepted in socket.waiting() {
+            // Who finds no room now would not find any in time.
+            if let Ok(permit) = context.room.connections.clone().try_acquire_owned() {
+                door.open(accepted, permit, &workers, &context);
+            }
+        }
+        if let Address::Unix(path) = &address {
             // It is ours; one that is gone already is as good as removed.
             fs::remove_file(path).ok();
         }
     }
+}
 
-    async fn next(
-        &self,
-        connections: &Arc<Semaphore>,
-    ) -> io::Result<(Accepted, tokio::sync::OwnedSemaphorePermit)> {
-        let permit = connections.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let accepted = match &self.socket {
-            Bound::Tcp(socket) => {
+async fn next(
+    socket: &Bound,
+    connections: &Arc<Semaphore>,
+) -> io::Result<(Accepted, OwnedSemaphorePermit)> {
+    let permit = connections.clone().acquire_owned().await.map_err(io::Error::other)?;
+    Ok((socket.accept().await?, permit))
+}
+
+impl Bound {
+    async fn accept(&self) -> io::Result<Accepted> {
+        Ok(match self {
+            Self::Tcp(socket) => {
                 let (io, peer) = socket.accept().await?;
                 Accepted::Tcp(io.into_std()?, peer)
             }
-            Bound::Unix(socket) => Accepted::Unix(socket.accept().await?.0.into_std()?),
+            Self::Unix(socket) => Accepted::Unix(socket.accept().await?.0.into_std()?),
+        })
+    }
+
+    /// The connections that wait in the kernel's queue, which dies with the socket.
+    fn waiting(self) -> Vec<Accepted> {
+        let waiting = || -> io::Result<Vec<Accepted>> {
+            Ok(match self {
+                Self::Tcp(socket) => {
+                    let socket = socket.into_std()?;
+                    let accept = || socket.accept().ok();
+                    let new = |(io, peer): (StdTcpStream, _)| {
+                        io.set_nonblocking(true).ok().map(|()| Accepted::Tcp(io, peer))
+                    };
+                    iter::from_fn(accept).take(BACKLOG as usize).filter_map(new).collect()
+                }
+                Self::Unix(socket) => {
+                    let socket = socket.into_std()?;
+                    let accept = || socket.accept().ok();
+                    let new = |(io, _): (StdUnixStream, _)| {
+                        io.set_nonblocking(true).ok().map(|()| Accepted::Unix(io))
+                    };
+                    iter::from_fn(accept).take(BACKLOG as usize).filter_map(new).collect()
+                }
+            })
         };
-        Ok((accepted, permit))
+        waiting().unwrap_or_default()
+    }
+}
+
+impl Door {
+    /// Has a connection served.
+    fn open<S: Serve>(
+        self: &Arc<Self>,
+        accepted: Accepted,
+        permit: OwnedSemaphorePermit,
+        workers: &PerWorker<S>,
+        context: &Context,
+    ) {
+        context.metrics.accepted.inc();
+        let (worker, serve) = workers.least_loaded();
+        let (door, buffers) = (self.clone(), worker.buffers.clone());
+        let (serve, inner) = (serve.clone(), context.clone());
+        worker.spawn(&context.tasks, async move {
+            inner.metrics.open.inc();
+            let served = accepted.serve(buffers, &door, &serve, &inner).await;
+            if let Err(error) = served {
+                inner.metrics.refused("accept");
+                warn!(%error, "Could not serve a connection");
+            }
+            inner.metrics.open.dec();
+            drop(permit);
+        });
+    }
+
+    /// Whether a connection may come from there.
+    fn admits(&self, peer: IpAddr, context: &Context) -> bool {
+        let trusted = self.proxy_protocol.as_ref().map_or(&[][..], |proxy| &proxy.trusted);
+        if trusted.is_empty() || trusted.iter().any(|network| network.contains(peer)) {
+            return true;
+        }
+        context.metrics.refused("stranger");
+        if let Some(unsaid) = self.strangers.due() {
+            warn!(
+                %peer,
+                unsaid,
+                "Connection refused: this listener speaks the PROXY protocol with trusted_proxies only"
+            );
+        }
+        false
     }
 }
 
@@ -146,55 +249,54 @@ impl Accepted {
     async fn serve<S: Serve>(
         self,
         buffers: Pool,
-        tls: Option<Arc<rustls::ServerConfig>>,
-        limits: &Limits,
+        door: &Door,
         serve: &S,
         context: &Context,
     ) -> io::Result<()> {
         match self {
             Self::Tcp(io, peer) => {
+                let peer = peer.ip().to_canonical();
+                if !door.admits(peer, context) {
+                    return Ok(());
+                }
                 let io = TcpStream::from_std(io)?;
                 // Without it the last small write of an answer waits for the peer's delayed
                 // acknowledgement. A socket that refuses it is about to fail anyway.
                 io.set_nodelay(true).ok();
-                socket::unpaced(&io, peer.ip());
-                let address = Some(peer.ip().to_canonical());
+                socket::unpaced(&io, peer);
                 // Boxed, because every step of a connection has its own place for it.
                 let io = Box::new(Coalesced::new(io, buffers));
-                one(io, address, tls, limits, serve, context).await;
+                one(io, Some(peer), door, serve, context).await;
             }
-            Self::Unix(io) => {
-                one(UnixStream::from_std(io)?, None, tls, limits, serve, context).await;
-            }
+            Self::Unix(io) => one(UnixStream::from_std(io)?, None, door, serve, context).await,
         }
         Ok(())
     }
 }
 
 /// Serves one connection to its end.
-async fn one<Io, S>(
-    io: Io,
-    address: Option<std::net::IpAddr>,
-    tls: Option<Arc<rustls::ServerConfig>>,
-    limits: &Limits,
-    serve: &S,
-    context: &Context,
-) where
+async fn one<Io, S>(mut io: Io, peer: Option<IpAddr>, door: &Door, serve: &S, context: &Context)
+where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Serve,
 {
-    let Some(tls) = tls else {
+    let limits = &door.limits;
+    let (refusal, deadline) = (serve.refusal(), Instant::now() + limits.handshake);
+    let mut address = peer;
+    if door.proxy_protocol.is_some() {
+        match Box::pin(handshake::told(&mut io, deadline, context)).await {
+            Some(Source::Client(client)) => address = Some(client),
+            Some(Source::Own) => {}
+            None => return,
+        }
+    }
+    let Some(tls) = door.tls.clone() else {
         let service = serve.connection(Peer { address, transport: Transport::Plain });
-        let refusal = serve.refusal();
         return connection::serve::<_, S>(io, Protocol::Http1, service, refusal, limits, context)
             .await;
     };
     // Boxed, so that an idle connection does not hold for ever what its handshake needed.
-    let accepted = tokio::select! {
-        accepted = Box::pin(handshake::accept(io, tls, limits.handshake, context)) => accepted,
-        () = context.stop.cancelled() => None,
-    };
-    let Some(io) = accepted else {
+    let Some(io) = Box::pin(handshake::accept(io, tls, deadline, context)).await else {
         return;
     };
     let protocol = match io.get_ref().1.alpn_protocol() {
@@ -204,7 +306,7 @@ async fn one<Io, S>(
         _ => Protocol::Http1,
     };
     let service = serve.connection(Peer { address, transport: Transport::Tls });
-    let (io, refusal) = (Filled::new(io), serve.refusal());
+    let io = Filled::new(io);
     connection::serve::<_, S>(io, protocol, service, refusal, limits, context).await;
 }
 

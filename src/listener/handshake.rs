@@ -1,22 +1,43 @@
+use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
-use tokio::time::timeout;
+use tokio::time::Instant;
+use tokio::time::sleep;
+use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::Context;
+use super::connection::BEGINNING;
+use super::proxy_protocol;
+use super::proxy_protocol::Source;
+
+/// Reads who the client is within the deadline, or closes.
+pub(super) async fn told<Io>(io: &mut Io, deadline: Instant, context: &Context) -> Option<Source>
+where
+    Io: AsyncRead + Unpin,
+{
+    match in_time(proxy_protocol::read(io), deadline, context).await? {
+        Ok(source) => Some(source),
+        Err(error) => {
+            context.metrics.refused("proxy_protocol");
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            debug!(%error, cause, "Connection refused");
+            None
+        }
+    }
+}
 
 /// Accepts TLS within the deadline, or closes: most failures are scanners and probes, so they are a
 /// counter and a `debug` line, not a warning each.
 pub(super) async fn accept<Io>(
     io: Io,
     tls: Arc<rustls::ServerConfig>,
-    deadline: Duration,
+    deadline: Instant,
     context: &Context,
 ) -> Option<Box<TlsStream<Io>>>
 where
@@ -26,18 +47,36 @@ where
         let _turn = context.room.handshakes.acquire().await.map_err(io::Error::other)?;
         TlsAcceptor::from(tls).accept(io).await
     };
-    match timeout(deadline, in_turn).await {
+    match in_time(in_turn, deadline, context).await? {
         // Boxed, because whatever serves it has several places for it.
-        Ok(Ok(stream)) => Some(Box::new(stream)),
-        Ok(Err(error)) => {
+        Ok(stream) => Some(Box::new(stream)),
+        Err(error) => {
             context.metrics.refused("handshake");
             debug!(%error, "TLS handshake failed");
             None
         }
-        Err(_) => {
-            context.metrics.refused("handshake_deadline");
-            debug!(?deadline, "TLS handshake took too long");
-            None
-        }
+    }
+}
+
+/// Nothing if it takes too long, or if the listener stops and it is not over soon: who has connected by then
+/// is about to ask.
+async fn in_time<T>(
+    beginning: impl Future<Output = T>,
+    deadline: Instant,
+    context: &Context,
+) -> Option<T> {
+    let stopped = async {
+        context.stop.cancelled().await;
+        sleep(BEGINNING).await;
+    };
+    tokio::select! {
+        biased;
+        begun = timeout_at(deadline, beginning) => begun
+            .inspect_err(|_| {
+                context.metrics.refused("handshake_deadline");
+                debug!("Connection refused: it took too long to begin");
+            })
+            .ok(),
+        () = stopped => None,
     }
 }

@@ -3,7 +3,9 @@ use std::io::ErrorKind;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU8;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
@@ -17,6 +19,7 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt as _;
 use tokio::io::ReadBuf;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::Refusal;
@@ -48,7 +51,13 @@ pub(super) struct Heads<Io> {
 
 /// Whose turn it is on a connection; shared with its service.
 #[derive(Debug, Default)]
-pub(super) struct Turn(AtomicU8);
+pub(super) struct Turn {
+    phase: AtomicU8,
+    /// Bytes of bodies that hyper has taken over and not written.
+    unsent: AtomicUsize,
+    used: AtomicBool,
+    first: Notify,
+}
 
 /// Whose turn it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +81,7 @@ pub(super) enum Late {
 
 impl Turn {
     pub(super) fn phase(&self) -> Phase {
-        match self.0.load(Ordering::Relaxed) {
+        match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Theirs,
             1 => Phase::Ours,
             _ => Phase::Said,
@@ -80,7 +89,41 @@ impl Turn {
     }
 
     pub(super) fn set(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// A request has come.
+    pub(super) fn begin(&self) {
+        self.set(Phase::Ours);
+        if !self.used.swap(true, Ordering::Relaxed) {
+            self.first.notify_one();
+        }
+    }
+
+    /// hyper takes over so much of a body.
+    pub(super) fn taken_over(&self, bytes: usize) {
+        self.unsent.store(self.unsent() + bytes, Ordering::Relaxed);
+    }
+
+    /// How much of bodies waits for the socket.
+    pub(super) fn unsent(&self) -> usize {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    /// So much was written, be it of a body or of what is around it.
+    fn written(&self, bytes: usize) {
+        self.unsent.store(self.unsent().saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// Waits for the first request, which may be long ago.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost if it is dropped and called again.
+    pub(super) async fn used(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.first.notified().await;
+        }
     }
 }
 
@@ -186,7 +229,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Heads<Io> {
             this.refuse(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
-        Pin::new(&mut this.io).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut this.io).poll_write(cx, bytes))?;
+        this.turn.written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -199,7 +244,9 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Heads<Io> {
             this.refuse(slices.first().map_or(&[], |slice| slice));
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
-        Pin::new(&mut this.io).poll_write_vectored(cx, slices)
+        let written = ready!(Pin::new(&mut this.io).poll_write_vectored(cx, slices))?;
+        this.turn.written(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -211,6 +258,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Heads<Io> {
         let this = self.get_mut();
         ready!(this.poll_word(cx))?;
         ready!(Pin::new(&mut this.io).poll_flush(cx))?;
+        this.turn.written(usize::MAX);
         if this.turn.phase() == Phase::Said {
             this.turn.set(Phase::Theirs);
             this.begun = false;

@@ -20,6 +20,9 @@ mod metrics;
 mod network;
 mod patience;
 mod pool;
+mod proxy_protocol;
+mod seldom;
+mod spare;
 mod stream;
 mod timed;
 mod windows;
@@ -62,8 +65,18 @@ pub struct Config {
     pub address: Address,
     /// The identity to show, or plain HTTP.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Who is in front, and says by the PROXY protocol where a client comes from; nobody, where there is
+    /// nothing.
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// How much, and how long.
     pub limits: Limits,
+}
+
+/// Each connection begins with a PROXY header, which tells the client's address.
+#[derive(Debug, Clone)]
+pub struct ProxyProtocol {
+    /// Who may connect, and is believed; everybody, where there is none. On a unix socket its file decides.
+    pub trusted: Vec<Network>,
 }
 
 /// A place to listen.

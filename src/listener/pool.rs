@@ -101,8 +101,9 @@ mod tests {
         assert!(small.iter().all(|buffer| buffer.len() == SMALL));
         drop(lent);
         assert_eq!(pool.lent(), 0);
-        let kept = |shelf: &Shelf| (shelf.large.len(), shelf.small.len());
-        assert_eq!(kept(&pool.lock()), (KEPT, KEPT));
+        let shelf = pool.lock();
+        assert_eq!((shelf.large.len(), shelf.small.len()), (KEPT, KEPT));
+        drop(shelf);
         assert!(pool.take().is_some());
     }
 }

@@ -21,6 +21,7 @@ use crate::registry::Kind;
 use crate::registry::Tag;
 
 use super::deliveries::at;
+use super::deliveries::millis;
 
 /// A push or delete that is about to become complete for upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,10 +91,9 @@ impl Intent {
         appended_at: OffsetDateTime,
         working: Duration,
     ) -> bool {
-        let since = self.event.started_at.unwrap_or(self.event.time);
         let since = match event.evidence {
-            Evidence::Response => since,
-            _ => since.saturating_sub(working.try_into().unwrap_or(time::Duration::MAX)),
+            Evidence::Response => self.since(Duration::ZERO),
+            _ => self.since(working),
         };
         appended_at >= since && self.is_opposed_by(event, &[])
     }
@@ -117,6 +117,12 @@ impl Intent {
             },
             _ => false,
         }
+    }
+
+    /// When it began, less this; as times are stored, in whole milliseconds.
+    fn since(&self, less: Duration) -> OffsetDateTime {
+        let began = at(millis(self.event.started_at.unwrap_or(self.event.time)));
+        began.saturating_sub(less.try_into().unwrap_or(time::Duration::MAX))
     }
 
     fn document(&self) -> String {
@@ -205,8 +211,7 @@ pub(super) fn undone(
     intent: &Intent,
     working: Duration,
 ) -> rusqlite::Result<bool> {
-    let since = intent.event.started_at.unwrap_or(intent.event.time);
-    let since = since.saturating_sub(working.try_into().unwrap_or(time::Duration::MAX));
+    let since = intent.since(working);
     let mut events = connection.prepare_cached(
         "SELECT appended_at, envelope FROM events ORDER BY sequence DESC LIMIT ?1",
     )?;

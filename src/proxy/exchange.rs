@@ -232,7 +232,9 @@ impl Inner {
         };
         // One that has failed says so at once: a push that may pass does not wait for a broken disk.
         let failed = matches!(self.outbox.state(), State::Failed(_));
+        let started = Instant::now();
         if !failed && self.outbox.intend(intent.clone(), durability).await.is_ok() {
+            self.metrics.intended.observe(started.elapsed().as_secs_f64());
             return Input::Intended;
         }
         if self.config.on_failure == OnFailure::Pass {

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 
 use http::Method;
 use http::StatusCode;
@@ -34,6 +35,8 @@ pub struct Metrics {
     pub(super) unintended: Counter,
     pub(super) unkept: Counter,
     pub(super) waiting: Gauge,
+    pub(super) gap: Counter<f64, AtomicU64>,
+    pub(super) intended: Histogram,
     pub(super) added: Histogram,
 }
 
@@ -102,6 +105,8 @@ impl Default for Metrics {
             unintended: Counter::default(),
             unkept: Counter::default(),
             waiting: Gauge::default(),
+            gap: Counter::default(),
+            intended: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
             added: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
         }
     }
@@ -167,6 +172,16 @@ impl Metrics {
             "events_in_memory",
             "Events that wait in memory because the outbox takes none",
             self.waiting.clone(),
+        );
+        part.register(
+            "outbox_gap_seconds",
+            "How long events waited in memory because the outbox took none",
+            self.gap.clone(),
+        );
+        part.register(
+            "intend_seconds",
+            "What keeping an intent added to a push",
+            self.intended.clone(),
         );
         part.register(
             "record_seconds",

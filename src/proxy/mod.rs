@@ -25,6 +25,8 @@ mod protocol;
 mod record;
 mod request;
 mod response;
+#[cfg(test)]
+mod sanitation;
 mod settle;
 #[cfg(test)]
 mod simulation;

@@ -7,11 +7,13 @@ use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
 
+use time::OffsetDateTime;
 use tracing::error;
 use tracing::info;
 use tracing::warn;
 
 use crate::event::schema::Envelope;
+use crate::event::schema::time_text;
 use crate::outbox::Append;
 use crate::outbox::Appended;
 use crate::outbox::Error;
@@ -25,6 +27,8 @@ use super::protocol::Promise;
 #[derive(Debug, Clone)]
 pub(super) struct Unrecorded {
     waiting: Arc<Mutex<VecDeque<(Append, Promise)>>>,
+    /// Since when the outbox takes none, if it does not.
+    gap: Arc<Mutex<Option<OffsetDateTime>>>,
     /// Held by the one who appends what waits.
     turn: Arc<tokio::sync::Mutex<()>>,
     outbox: Outbox,
@@ -36,7 +40,8 @@ const MOST: usize = 10_000;
 
 impl Unrecorded {
     pub(super) fn new(outbox: Outbox, metrics: Metrics) -> Self {
-        Self { waiting: Arc::default(), turn: Arc::default(), outbox, metrics }
+        let (waiting, gap, turn) = Default::default();
+        Self { waiting, gap, turn, outbox, metrics }
     }
 
     /// Keeps what could not be appended, and says whether it could be kept or is lost; if neither, its
@@ -52,6 +57,7 @@ impl Unrecorded {
         } else {
             write_down(&append, why, "The outbox did not take an event; it is kept in memory");
         }
+        self.gap().get_or_insert_with(OffsetDateTime::now_utc);
         let mut waiting = self.lock();
         if waiting.len() < MOST {
             waiting.push_back((append, promise));
@@ -108,9 +114,27 @@ impl Unrecorded {
             waiting.pop_front();
             self.metrics.waiting.set(events(&waiting) as i64);
             if waiting.is_empty() {
-                info!("The outbox takes events again; all that waited in memory are durable");
+                self.end_gap();
             }
         }
+    }
+
+    /// Says how long the outbox took nothing: what nobody may have told us of in that time is not in it.
+    fn end_gap(&self) {
+        let (Some(from), to) = (self.gap().take(), OffsetDateTime::now_utc()) else {
+            return;
+        };
+        let seconds = (to - from).as_seconds_f64().max(0.0);
+        self.metrics.gap.inc_by(seconds);
+        info!(
+            from = time_text(from),
+            to = time_text(to),
+            "The outbox takes events again; all that waited in memory are durable"
+        );
+    }
+
+    fn gap(&self) -> MutexGuard<'_, Option<OffsetDateTime>> {
+        self.gap.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<(Append, Promise)>> {

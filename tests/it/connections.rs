@@ -6,6 +6,8 @@ use std::sync::mpsc;
 use std::thread::sleep;
 use std::time::Duration;
 
+use rustls::CipherSuite;
+
 use crate::support::Curl;
 use crate::support::Http2;
 use crate::support::Image;
@@ -314,4 +316,18 @@ fn windows_grow_for_bodies_that_move_while_the_memory_budget_lasts() {
     until("the budget is free again", || {
         (upload(&mut Http2::connect(&sidecar, &[]), 12 << 20) == 16).then_some(())
     });
+}
+
+#[test]
+fn the_cipher_is_for_us_to_choose() {
+    let registry = obliging();
+    let (_work, sidecar) = before(&registry);
+    for (version, cipher) in [
+        (&rustls::version::TLS13, CipherSuite::TLS13_AES_128_GCM_SHA256),
+        (&rustls::version::TLS12, CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ] {
+        // The client would have AES-256 first.
+        let raw = Raw::speaking(&sidecar, &[version], &[b"http/1.1"]);
+        assert_eq!(raw.cipher(), Some(cipher));
+    }
 }

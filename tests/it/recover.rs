@@ -1,13 +1,8 @@
 //! What a client was told is delivered, whatever becomes of us in between.
 
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
-use std::thread;
 
 use rustix::process::Pid;
 use rustix::process::Resource;
@@ -162,6 +157,10 @@ fn a_full_disk_stops_no_push_and_loses_none() {
         let told: HashSet<String> = stage.receiver.requests().iter().map(tag_of).collect();
         (0..=pushed).all(|tag| told.contains(&tag.to_string())).then_some(())
     });
+    let page = stage.admin().get("/metrics").text();
+    let gap =
+        page.lines().find_map(|line| line.strip_prefix("pushbell_proxy_outbox_gap_seconds_total "));
+    assert!(gap.unwrap().parse::<f64>().unwrap() > 0.0, "the gap is said");
 }
 
 /// Forbids the sidecar to write behind this byte of any file: a full disk that needs no mount.
@@ -171,76 +170,6 @@ fn limit_files(stage: &Stage, bytes: Option<u64>) {
     prlimit(pid, Resource::Fsize, Rlimit { current: bytes.or(maximum), maximum }).unwrap();
 }
 
-#[test]
-fn what_was_acknowledged_before_any_of_ten_kills_is_delivered() {
-    let mut stage = Stage::open();
-    let image = Image::new(&stage.work, "under fire");
-    assert_eq!(stage.curl().push("team/app", "first", &image).status, 201);
-    let mut promised = vec!["first".to_owned()];
-    for round in 0..10 {
-        // Every other round the receiver is away, so that both ends of a delivery are cut off.
-        let away = round % 2 == 1;
-        if away {
-            stage.receiver.down();
-        }
-        promised.extend(push_until_killed(&mut stage, &image, round));
-        if away {
-            stage.receiver.up();
-        }
-        stage.revive();
-    }
-    assert!(promised.len() > 20, "only {} pushes were acknowledged", promised.len());
-    let requests = until("every acknowledged push to be told", || {
-        let requests = stage.receiver.requests();
-        let told: HashSet<String> = requests.iter().map(tag_of).collect();
-        promised.iter().all(|tag| told.contains(tag)).then_some(requests)
-    });
-    let mut ids: HashMap<String, String> = HashMap::new();
-    for request in &requests {
-        let (tag, id) = (tag_of(request), request.header("webhook-id").unwrap());
-        let first = ids.entry(tag).or_insert_with(|| id.to_owned());
-        assert_eq!(first, id, "pushed once, told as two events: {request:?}");
-    }
-}
-
 fn tag_of(request: &Request) -> String {
     request.json()["data"]["tag"].as_str().unwrap().to_owned()
-}
-
-/// Four clients push one tag after the other until the sidecar is killed in their midst; yields the tags
-/// that were acknowledged.
-fn push_until_killed(stage: &mut Stage, image: &Image, round: usize) -> Vec<String> {
-    let killed = AtomicBool::new(false);
-    let acknowledged = AtomicUsize::new(0);
-    let curls: Vec<_> = (0..4).map(|_| stage.curl()).collect();
-    let killer = &mut stage.sidecar;
-    thread::scope(|scope| {
-        let pushers: Vec<_> = curls
-            .iter()
-            .enumerate()
-            .map(|(pusher, curl)| {
-                let (killed, acknowledged) = (&killed, &acknowledged);
-                scope.spawn(move || {
-                    let mut tags = Vec::new();
-                    for n in 0.. {
-                        let tag = format!("{round}-{pusher}-{n}");
-                        if curl.put("team/app", &tag, IMAGE, &image.manifest).status == 201 {
-                            tags.push(tag);
-                            acknowledged.fetch_add(1, Ordering::SeqCst);
-                        } else if killed.load(Ordering::SeqCst) {
-                            break;
-                        }
-                    }
-                    tags
-                })
-            })
-            .collect();
-        // After another number of answers in each round, in the midst of whatever comes next.
-        until("some pushes", || {
-            (acknowledged.load(Ordering::SeqCst) > round * 2 % 7).then_some(())
-        });
-        killed.store(true, Ordering::SeqCst);
-        killer.kill();
-        pushers.into_iter().flat_map(|pusher| pusher.join().unwrap()).collect()
-    })
 }

@@ -20,6 +20,7 @@ use crate::support::Scripted;
 use crate::support::Sidecar;
 use crate::support::Stage;
 use crate::support::Workdir;
+use crate::support::command;
 use crate::support::long;
 use crate::support::until;
 
@@ -238,6 +239,35 @@ fn a_listener_shows_each_client_who_it_asks_for() {
     sidecar.reload();
     until("the third", || (ask("x.apps.example.com") == "third").then_some(()));
     assert_eq!(ask("localhost"), "first");
+}
+
+#[test]
+fn a_new_local_ca_takes_over_while_we_run_and_the_old_one_is_still_trusted() {
+    let work = Workdir::new();
+    let upstream = Scripted::start(|_| {});
+    let sidecar = Sidecar::before(&work, &upstream.url(), "");
+    let config = work.join("pushbell.yaml");
+    let old = work.write("old-ca.pem", fs::read(sidecar.ca()).unwrap());
+    let shown = |ca: &Path| Raw::trusting(&sidecar, ca, "localhost").certificate();
+    let before = shown(&old);
+    let config = config.to_str().unwrap();
+    command(&work, &["certs", "renew", "--ca", "--new-key", "--config", config]).ok();
+    let both = fs::read_to_string(sidecar.ca()).unwrap();
+    assert!(both.ends_with(&fs::read_to_string(&old).unwrap()), "{both}");
+    assert_eq!(both.matches("BEGIN CERTIFICATE").count(), 2);
+    until("the new authority's certificate", || {
+        let curl = Curl::through(&work, &sidecar).get("/v2/");
+        assert!(!curl.error.contains("certificate"), "whoever has both is content: {curl:?}");
+        let new = Curl::direct(&work, &sidecar.url(""))
+            .with(&["--cacert", old.to_str().unwrap()])
+            .get("/v2/");
+        new.error.contains("certificate").then_some(())
+    });
+    let new = work
+        .write("new-ca.pem", both.split_inclusive("-----END CERTIFICATE-----\n").next().unwrap());
+    assert_ne!(shown(&new), before);
+    let table = command(&work, &["certs", "show", "--config", config]).ok().out;
+    assert!(table.contains("registry") && table.contains("ca "), "{table}");
 }
 
 /// The figure of the delivery guarantees, 10: 1,000 swaps at 200 connections a second, none of which fails.

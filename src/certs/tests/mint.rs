@@ -120,6 +120,40 @@ fn a_name_the_ca_was_not_made_for_is_refused_until_the_ca_is_renewed() {
 }
 
 #[test]
+fn while_one_ca_follows_another_both_are_trusted_and_the_new_one_issues() {
+    let folder = tempfile::tempdir().unwrap();
+    let wanted = names(&["a.example"]);
+    let first = ca(&folder, &["a.example"]);
+    let old = first.leaf("old", &wanted, now()).unwrap();
+    let renew = |now| LocalCa::renew(folder.path(), &wanted, CaKey::Replace, now).unwrap();
+    let trusted = |identity: &Identity| {
+        let trust = Trust::file(&first.certificate_path()).unwrap();
+        let client = client_config(&trust, None, &[]).unwrap();
+        shake_hands(server_config(identity).unwrap(), client, "a.example").is_ok()
+    };
+    let second = renew(now());
+    let new = second.leaf("new", &wanted, now()).unwrap();
+    assert_ne!(new.issuer(), old.issuer());
+    assert!(trusted(&old) && trusted(&new));
+    // Whoever asks for the old name is made a new certificate, and a start changes nothing.
+    let again = LocalCa::open_or_create(folder.path(), &wanted, now()).unwrap().0;
+    assert_eq!(again.leaf("old", &wanted, now()).unwrap().issuer(), new.issuer());
+    assert!(trusted(&old) && trusted(&new));
+
+    // Two at most, and none that is over.
+    let newest = renew(now()).leaf("newest", &wanted, now()).unwrap();
+    assert!(!trusted(&old) && trusted(&new) && trusted(&newest));
+    renew(now() + Duration::days(4000));
+    assert!(!trusted(&newest));
+
+    // A key that was taken away may have been seen.
+    let seen = renew(now()).leaf("seen", &wanted, now()).unwrap();
+    fs::remove_file(folder.path().join("ca.key")).unwrap();
+    renew(now());
+    assert!(!trusted(&seen));
+}
+
+#[test]
 fn a_ca_that_is_none_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let leaf = ca(&folder, &[]).leaf("x", &names(&["localhost"]), now()).unwrap();

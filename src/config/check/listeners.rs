@@ -30,6 +30,7 @@ pub(super) struct Draft {
     pub(super) identity: Option<Located<String>>,
     further_identities: Vec<Located<String>>,
     trusted_proxies: Vec<Network>,
+    proxy_protocol: bool,
     /// Nobody wrote it.
     pub(super) is_default: bool,
 }
@@ -43,6 +44,7 @@ impl Draft {
             identity: identity.map(|name| Located::new(name.to_owned(), Place::of("listeners"))),
             further_identities: Vec::new(),
             trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             is_default: true,
         }
     }
@@ -139,6 +141,13 @@ impl Checker<'_> {
         }
         let serves: Vec<Serve> = serves?.value.into_iter().map(|serve| serve.value).collect();
         let trusted = value.trusted_proxies.unwrap_or_default();
+        let proxy_protocol = value.proxy_protocol.filter(|said| said.value);
+        if let Some(said) = &proxy_protocol
+            && !serves.contains(&Serve::Registry)
+        {
+            let message = "`pushbell health` could not ask a listener for operators that waits for PROXY headers";
+            self.wrong(&said.place, message, "remove the key here; it is for `serve: [registry]`");
+        }
         let mut identities = value.identity.map(|identities| identities.0).unwrap_or_default();
         let identity = (!identities.is_empty()).then(|| identities.remove(0));
         Some(Draft {
@@ -147,6 +156,7 @@ impl Checker<'_> {
             identity,
             further_identities: identities,
             trusted_proxies: trusted.into_iter().map(|network| network.value).collect(),
+            proxy_protocol: proxy_protocol.is_some(),
             is_default: false,
         })
     }
@@ -213,6 +223,7 @@ impl Checker<'_> {
             identity: draft.identity,
             further_identities: draft.further_identities,
             trusted_proxies: draft.trusted_proxies,
+            proxy_protocol: draft.proxy_protocol,
         };
         drafts.into_iter().map(listener).collect()
     }

@@ -194,11 +194,11 @@ fn one_mistake_is_one_problem() {
             "no listener serves the registry",
         ),
         (
-            "listeners: [{ address: \"127.0.0.1:1\", serve: [registry], proxy_protocol: true }]\n",
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [registry] }, { address: \"127.0.0.1:2\", serve: [admin], proxy_protocol: true }]\n",
             2,
-            58,
-            "listeners[0].proxy_protocol",
-            "not of this version",
+            118,
+            "listeners[1].proxy_protocol",
+            "a listener for operators",
         ),
         (
             "listeners: [{ address: \"192.0.2.1:1\", serve: [registry] }]\n",

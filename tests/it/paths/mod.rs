@@ -77,7 +77,7 @@ fn read(stream: &mut BufReader<TcpStream>, method: &str) -> (Answer, bool) {
     let status = line.split(' ').nth(1).unwrap_or_else(|| panic!("answered {line:?}"));
     let mut answer =
         Answer { status: status.parse().unwrap(), location: None, body: String::new() };
-    let (mut length, mut closes) = (0, false);
+    let (mut length, mut chunked, mut closes) = (0, false, false);
     loop {
         line.clear();
         stream.read_line(&mut line).unwrap();
@@ -87,14 +87,29 @@ fn read(stream: &mut BufReader<TcpStream>, method: &str) -> (Answer, bool) {
         match (name.to_ascii_lowercase().as_str(), value.trim()) {
             ("content-length", value) => length = value.parse().unwrap(),
             ("location", value) => answer.location = Some(value.to_owned()),
+            ("transfer-encoding", "chunked") => chunked = true,
             ("connection", "close") => closes = true,
             _ => {}
         }
     }
-    if method != "HEAD" {
-        let mut body = vec![0; length];
-        stream.read_exact(&mut body).unwrap();
-        answer.body = String::from_utf8_lossy(&body).into_owned();
+    if method == "HEAD" {
+        return (answer, closes);
+    }
+    loop {
+        if chunked {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+            length = usize::from_str_radix(line.trim_end(), 16).unwrap();
+        }
+        let mut piece = vec![0; length];
+        stream.read_exact(&mut piece).unwrap();
+        answer.body += &String::from_utf8_lossy(&piece);
+        if chunked {
+            stream.read_exact(&mut [0; 2]).unwrap();
+        }
+        if !chunked || length == 0 {
+            break;
+        }
     }
     (answer, closes)
 }

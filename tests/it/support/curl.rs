@@ -30,6 +30,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     /// `1.1` or `2`.
     pub(crate) version: String,
+    /// Bytes of the body that went out.
+    pub(crate) uploaded: u64,
     pub(crate) headers: http::HeaderMap,
     pub(crate) body: Vec<u8>,
     /// What curl has to say where it got no answer.
@@ -75,7 +77,7 @@ impl Curl {
         fs::write(&body, "").unwrap();
         let mut curl = Command::new("curl");
         curl.args(["--silent", "--show-error", "--noproxy", "*", "--max-time", "50"])
-            .args(["--write-out", "%{http_code} %{http_version}"])
+            .args(["--write-out", "%{http_code} %{http_version} %{size_upload}"])
             .arg("--dump-header")
             .arg(&head)
             .arg("--output")
@@ -84,10 +86,12 @@ impl Curl {
             .args(options)
             .arg(url);
         let done = run(&mut curl);
-        let (status, version) = done.out.split_once(' ').expect("curl's report");
+        let report: Vec<&str> = done.out.split(' ').collect();
+        let [status, version, uploaded] = report[..] else { panic!("curl's report: {report:?}") };
         Reply {
             status: status.parse().unwrap(),
             version: version.to_owned(),
+            uploaded: uploaded.parse().unwrap(),
             headers: last_head(&fs::read_to_string(&head).unwrap()),
             body: fs::read(&body).unwrap(),
             error: done.err.clone(),

@@ -34,6 +34,7 @@ pub(crate) use self::http2::Http2;
 pub(crate) use self::image::Image;
 pub(crate) use self::image::Index;
 pub(crate) use self::image::sha256;
+pub(crate) use self::length::has_points;
 pub(crate) use self::length::long;
 pub(crate) use self::oracle::Oracle;
 pub(crate) use self::pebble::BLOCKED;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::CipherSuite;
 use rustls::ClientConfig;
 use rustls::ClientConnection;
 use rustls::ProtocolVersion;
@@ -19,6 +20,10 @@ use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject as _;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::prelude::X509Certificate;
+
+use socket2::Domain;
+use socket2::Socket;
+use socket2::Type;
 
 use super::sidecar::Sidecar;
 
@@ -36,6 +41,7 @@ pub(crate) struct Dialer {
     address: SocketAddr,
     name: ServerName<'static>,
     config: Arc<ClientConfig>,
+    room: Option<usize>,
 }
 
 impl Dialer {
@@ -52,17 +58,34 @@ impl Dialer {
     ) -> Self {
         let config = Arc::new(config(&sidecar.ca(), versions, alpn));
         let name = "localhost".try_into().unwrap();
-        Self { address: sidecar.address("registry"), name, config }
+        Self { address: sidecar.address("registry"), name, config, room: None }
+    }
+
+    /// The same with as little room for what comes as the system allows.
+    pub(crate) fn with_little_room(&self) -> Self {
+        let (name, config) = (self.name.clone(), Arc::clone(&self.config));
+        Self { address: self.address, name, config, room: Some(1) }
+    }
+
+    /// A connection without a handshake.
+    pub(crate) fn connect(&self) -> Raw {
+        let name = self.name.clone();
+        let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None).unwrap();
+        if let Some(room) = self.room {
+            // Before the connection is made, so that the other side is told of it from the start.
+            socket.set_recv_buffer_size(room).unwrap();
+        }
+        socket.connect(&self.address.into()).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Raw(StreamOwned::new(session, stream))
     }
 
     #[track_caller]
     pub(crate) fn dial(&self) -> Raw {
-        let name = self.name.clone();
-        let session = ClientConnection::new(Arc::clone(&self.config), name).unwrap();
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut raw = Raw(StreamOwned::new(session, stream));
+        let mut raw = self.connect();
         while raw.0.conn.is_handshaking() {
             raw.0.conn.complete_io(&mut raw.0.sock).expect("a handshake");
         }
@@ -90,11 +113,15 @@ impl Raw {
     pub(crate) fn trusting(sidecar: &Sidecar, ca: &Path, name: &str) -> Self {
         let config = Arc::new(config(ca, rustls::DEFAULT_VERSIONS, &[b"http/1.1"]));
         let name = name.to_owned().try_into().unwrap();
-        Dialer { address: sidecar.address("registry"), name, config }.dial()
+        Dialer { address: sidecar.address("registry"), name, config, room: None }.dial()
     }
 
     pub(crate) fn version(&self) -> Option<ProtocolVersion> {
         self.0.conn.protocol_version()
+    }
+
+    pub(crate) fn cipher(&self) -> Option<CipherSuite> {
+        self.0.conn.negotiated_cipher_suite().map(|suite| suite.suite())
     }
 
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
@@ -163,8 +190,14 @@ impl Raw {
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => return None,
             }
-            if self.0.conn.read_tls(&mut self.0.sock).ok()? == 0 {
-                return None;
+            match self.0.conn.read_tls(&mut self.0.sock) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    println!("no more to hear: {error}");
+                    return None;
+                }
             }
             self.0.conn.process_new_packets().ok()?;
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -43,14 +44,40 @@ impl Sidecar {
     /// go at the end of its file.
     #[track_caller]
     pub(crate) fn before(work: &Workdir, upstream: &str, more: &str) -> Self {
-        let yaml = format!(
-            "registry: {{ name: registry.example.com, upstream: \"{upstream}\" }}\n\
-             identities: {{ registry: {{ local_ca: {{ names: [localhost, registry.example.com] }} }} }}\n\
-             listeners:\n\
-             \x20 - {{ address: \"127.0.0.1:0\", serve: [registry], identity: registry }}\n\
-             \x20 - {{ address: \"127.0.0.1:0\", serve: [admin] }}\n{more}"
-        );
-        Self::with_file(work, &yaml)
+        Self::with_file(work, &file_before(upstream, more))
+    }
+
+    /// The same with no more descriptors than these.
+    #[track_caller]
+    pub(crate) fn with_descriptors(work: &Workdir, upstream: &str, descriptors: u64) -> Self {
+        let file = work.write("pushbell.yaml", file_before(upstream, ""));
+        let mut limited = Command::new("prlimit");
+        limited
+            .env_clear()
+            .env("STATE_DIRECTORY", work.join("state"))
+            .current_dir(work.path())
+            .arg(format!("--nofile={descriptors}:{descriptors}"))
+            .arg(env!("CARGO_BIN_EXE_pushbell"))
+            .args(["run", "--config"])
+            .arg(file);
+        Self::ready(Self { process: Process::start(&mut limited), state: work.join("state") })
+    }
+
+    /// Leaves it no more descriptors than these, from now on.
+    pub(crate) fn limit_descriptors(&self, descriptors: u64) {
+        let mut limit = Command::new("prlimit");
+        let id = self.id().to_string();
+        run(limit.args(["--pid", &id]).arg(format!("--nofile={descriptors}:{descriptors}"))).ok();
+    }
+
+    /// How much of the processors it has used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let (_, after_name) = stat.rsplit_once(')').unwrap();
+        let ticks = after_name.split_whitespace().skip(11).take(2);
+        // A tick is 10 ms wherever there are users to see it (proc(5), `USER_HZ`).
+        let ticks: u64 = ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(10 * ticks)
     }
 
     /// One that was started, ready or not: for those that shall not start.
@@ -144,6 +171,11 @@ impl Sidecar {
         self.process.signal(Signal::TERM);
     }
 
+    /// Ends it as a power cut would, and does not wait for that.
+    pub(crate) fn cut(&self) {
+        self.process.signal(Signal::KILL);
+    }
+
     /// Ends it as a power cut would.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
@@ -191,6 +223,16 @@ pub(crate) fn command(work: &Workdir, words: &[&str]) -> Done {
 #[track_caller]
 pub(crate) fn command_with_input(work: &Workdir, words: &[&str], input: &[u8]) -> Done {
     run_with_input(&mut pushbell(work, words), input)
+}
+
+fn file_before(upstream: &str, more: &str) -> String {
+    format!(
+        "registry: {{ name: registry.example.com, upstream: \"{upstream}\" }}\n\
+             identities: {{ registry: {{ local_ca: {{ names: [localhost, registry.example.com] }} }} }}\n\
+             listeners:\n\
+             \x20 - {{ address: \"127.0.0.1:0\", serve: [registry], identity: registry }}\n\
+             \x20 - {{ address: \"127.0.0.1:0\", serve: [admin] }}\n{more}"
+    )
 }
 
 fn pushbell(work: &Workdir, words: &[&str]) -> Command {

@@ -36,7 +36,7 @@ pub(super) const REDIRECTED: &[Part] = &[("downloads elsewhere", redirected)];
 
 /// What a registry that knows its own name, or gives locations without one, is asked.
 pub(super) const LOCATED: &[Part] =
-    &[("blobs in chunks", chunked), ("pages", pages), ("manifests", manifests)];
+    &[("blobs in chunks", chunked), ("manifests", manifests), ("pages", pages)];
 
 /// What a registry with a login is asked.
 pub(super) const LOGIN: &[Part] = &[("logins", logins)];
