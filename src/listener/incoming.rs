@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
+use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -39,6 +40,9 @@ struct Stream {
     /// What has moved since then.
     moved: usize,
     since: Instant,
+    /// How long of that time there was nothing, and since when there is nothing now.
+    waited: Duration,
+    waiting: Option<Instant>,
     moving: Arc<Moving>,
 }
 
@@ -56,6 +60,8 @@ impl Incoming {
             over: false,
             moved: 0,
             since: Instant::now(),
+            waited: Duration::ZERO,
+            waiting: None,
             moving,
         }))
     }
@@ -67,13 +73,21 @@ impl Stream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
         if !self.over {
-            match ready!(self.frames.poll_data(cx)) {
+            let Poll::Ready(data) = self.frames.poll_data(cx) else {
+                self.waiting.get_or_insert_with(Instant::now);
+                return Poll::Pending;
+            };
+            if let Some(waiting) = self.waiting.take() {
+                self.waited += waiting.elapsed();
+            }
+            match data {
                 Some(Ok(bytes)) => {
                     // A stream that is closed by now has no window to open again.
                     self.frames.flow_control().release_capacity(bytes.len()).ok();
                     self.moved = self.moved.saturating_add(bytes.len());
-                    if self.moving.moved(self.moved, self.since) {
+                    if self.moving.moved(self.moved, self.since, self.waited) {
                         (self.moved, self.since) = (0, Instant::now());
+                        self.waited = Duration::ZERO;
                     }
                     self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));

@@ -2,14 +2,15 @@
 //!
 //! An upload moves no more than a window per round trip, so a window must be large where a client is far
 //! away; but it is a promise of memory, kept whenever the registry takes less than the client sends. So
-//! every connection begins with little, and gets more when a body has moved a whole window and that took
-//! long, as long as the sum of all promises stays inside the budget (delivery-guarantees 8.4). A client that
-//! is near fills any window, and what lies about in memory is out of every cache when its turn comes. What
-//! was promised cannot be taken back before the connection ends.
+//! every connection begins with little, and gets more when a body has moved a whole window and kept us
+//! waiting, as long as the sum of all promises stays inside the budget (delivery-guarantees 8.4). Where the
+//! registry is the slower one, or we are, a larger window would only be filled. What was promised cannot be
+//! taken back before the connection ends.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -111,11 +112,15 @@ impl Window {
 }
 
 impl Moving {
-    /// A body has moved so much since then. Whether that was enough to begin anew.
-    pub(super) fn moved(&self, bytes: usize, since: Instant) -> bool {
+    /// A body has moved so much since then, and so long of that time there was nothing to move. Whether it
+    /// was enough to begin anew.
+    pub(super) fn moved(&self, bytes: usize, since: Instant, waited: Duration) -> bool {
         let enough = bytes >= self.enough.load(Ordering::Relaxed);
-        if enough && since.elapsed().as_secs_f64() * FAST >= bytes as f64 {
-            self.asked.notify_one();
+        if enough {
+            let took = since.elapsed();
+            if waited >= took / 2 && took.as_secs_f64() * FAST >= bytes as f64 {
+                self.asked.notify_one();
+            }
         }
         enough
     }
@@ -132,8 +137,6 @@ impl Moving {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use futures_util::FutureExt as _;
 
     use super::*;
@@ -176,19 +179,22 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_has_moved_a_window_slowly_asks_for_more() {
+    fn a_body_that_keeps_us_waiting_for_a_window_asks_for_more() {
         let mut window = Windows::new(64 << 20).open();
         let moving = window.moving().clone();
         let now = Instant::now();
         let long_ago = now.checked_sub(Duration::from_secs(1)).unwrap();
+        let (waited, at_once) = (Duration::from_secs(1), Duration::ZERO);
         let asked = || moving.enough().now_or_never().is_some();
-        assert!(!moving.moved((1 << 20) - 1, long_ago) && !asked());
-        assert!(moving.moved(1 << 20, long_ago) && asked());
+        assert!(!moving.moved((1 << 20) - 1, long_ago, waited) && !asked());
+        assert!(moving.moved(1 << 20, long_ago, waited) && asked());
         // In far less than a second: it is fast.
-        assert!(moving.moved(1 << 30, Instant::now()) && !asked());
+        assert!(moving.moved(1 << 30, Instant::now(), waited) && !asked());
+        // Others were slow.
+        assert!(moving.moved(1 << 20, long_ago, at_once) && !asked());
         grown(&mut window);
-        assert!(!moving.moved(2 << 20, long_ago) && !asked());
+        assert!(!moving.moved(2 << 20, long_ago, waited) && !asked());
         grown(&mut window);
-        assert!(!moving.moved(100 << 20, long_ago) && !asked(), "it has the largest");
+        assert!(!moving.moved(100 << 20, long_ago, waited) && !asked(), "it has the largest");
     }
 }

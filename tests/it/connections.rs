@@ -262,8 +262,8 @@ fn upload(client: &mut Http2, size: usize) -> u32 {
             let now = left.min(PIECE);
             left -= now;
             if left % (1 << 20) < PIECE {
-                // As if it were far away: 1 MiB in 10 ms. A near client needs no larger windows.
-                sleep(Duration::from_millis(10));
+                // As if it were far away: a near client gets no larger windows.
+                sleep(Duration::from_millis(30));
             }
             of_stream -= now as i64;
             of_all -= now as i64;
