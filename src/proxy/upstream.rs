@@ -127,7 +127,7 @@ pub(super) struct Failed {
 }
 
 /// How much of a body waits to be written, and is read of an answer at once. A head may be as long.
-const MOST: usize = 256 << 10;
+const MOST: usize = 64 << 10;
 /// The registry closes idle connections too; ours go first.
 const IDLE: Duration = Duration::from_secs(30);
 /// The most idle connections kept in one pool.
