@@ -161,7 +161,8 @@ fn a_ca_that_refuses_is_not_asked_again_before_an_hour_even_by_a_restart() {
 fn an_order_goes_on_after_a_kill() {
     let work = Workdir::new();
     let port = free_port();
-    let temper = Temper { tls_port: port, sleep_seconds: 3, ..Temper::default() };
+    // It may come while nobody is there, and that would be another order's story.
+    let temper = Temper { tls_port: port, sleep_seconds: 3, believes: true, ..Temper::default() };
     let pebble = Pebble::start(&work, &temper);
     let upstream = Scripted::start(|_| {});
     let yaml = yaml(&pebble, &upstream.url(), port, &format!("names: [{NAME}]"), "");

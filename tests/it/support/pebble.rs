@@ -31,6 +31,8 @@ pub(crate) struct Temper {
     pub(crate) refused_nonces: u32,
     /// How long it takes before it comes.
     pub(crate) sleep_seconds: u32,
+    /// Whether it finds everything valid, be anybody there or not.
+    pub(crate) believes: bool,
     /// Whether it asks for an account that it has made before: [`KEY_ID`] with [`KEY`].
     pub(crate) external_accounts: bool,
 }
@@ -43,6 +45,7 @@ impl Default for Temper {
             life_seconds: 24 * 60 * 60,
             refused_nonces: 0,
             sleep_seconds: 0,
+            believes: false,
             external_accounts: false,
         }
     }
@@ -100,6 +103,9 @@ impl Pebble {
             // It takes up to so long, by chance, and one second at least.
             seconds => server.env("PEBBLE_VA_SLEEPTIME", seconds.to_string()),
         };
+        if temper.believes {
+            server.env("PEBBLE_VA_ALWAYS_VALID", "1");
+        }
         let process = Process::start(&mut server);
         let pebble = Self { port, management, pki, _dns: dns_process, process };
         until("the CA to listen", || {
