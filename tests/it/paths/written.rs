@@ -22,7 +22,7 @@ enum Is {
 const SAME: Is = Is::Push("team/app", "a");
 
 /// `@` is the digest of what is pushed, in hexadecimal.
-const PATHS: [(&str, Is); 74] = [
+const PATHS: [(&str, Is); 75] = [
     ("/v2/team/app/manifests/a", SAME),
     ("/v2/team/app/%6danifests/a", SAME),
     ("/v2/team/app/%6Danifests/a", SAME),
@@ -43,6 +43,7 @@ const PATHS: [(&str, Is); 74] = [
     ("/v2/team/app/manifests/manifests", Is::Push("team/app", "manifests")),
     ("/v2/team/manifests/manifests/a", Is::Push("team/manifests", "a")),
     ("/v2/manifests/manifests/manifests", Is::Push("manifests", "manifests")),
+    ("/v2/team/app/manifests/tags", Is::Push("team/app", "tags")),
     ("/v2/team/blobs/uploads/manifests/a", Is::Push("team/blobs/uploads", "a")),
     ("/v2/team/tags/list/manifests/a", Is::Push("team/tags/list", "a")),
     ("/v2/v2/manifests/a", Is::Push("v2", "a")),
