@@ -1,6 +1,7 @@
 use super::Digest;
 use super::percent_decoded;
 use super::route::hex;
+use super::route::leniently_decoded;
 
 /// A path that two readers could take for different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -84,17 +85,7 @@ impl Ambiguous {
 /// Whether somebody who takes the id of an upload apart finds his way out of it: by its bytes, because they
 /// need not be text, and before a `;`, behind which some servers see no path.
 fn leads_elsewhere(id: &str) -> bool {
-    let mut bytes = Vec::with_capacity(id.len());
-    let mut rest = id.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let escaped = match rest {
-            [b'%', high, low, tail @ ..] => hex(*high, *low).map(|byte| (byte, tail)),
-            _ => None,
-        };
-        let (byte, behind) = escaped.unwrap_or((*first, tail));
-        bytes.push(byte);
-        rest = behind;
-    }
+    let bytes = leniently_decoded(id.as_bytes());
     bytes.split(|b| matches!(b, b'/' | b'\\')).any(|segment| {
         let name = segment.split(|b| *b == b';').next().unwrap_or_default();
         matches!(name, b"." | b"..")

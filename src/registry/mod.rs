@@ -10,6 +10,7 @@ mod digest;
 mod layout;
 mod manifest;
 mod name;
+mod readings;
 mod reference;
 mod route;
 

@@ -91,6 +91,22 @@ pub fn percent_decoded(text: &str) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
+/// The bytes with their escapes taken out once; what is no escape stays.
+pub(super) fn leniently_decoded(bytes: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let [first, tail @ ..] = rest {
+        let escaped = match rest {
+            [b'%', high, low, tail @ ..] => hex(*high, *low).map(|byte| (byte, tail)),
+            _ => None,
+        };
+        let (byte, behind) = escaped.unwrap_or((*first, tail));
+        decoded.push(byte);
+        rest = behind;
+    }
+    decoded
+}
+
 pub(super) fn hex(high: u8, low: u8) -> Option<u8> {
     let digit = |b: u8| char::from(b).to_digit(16).and_then(|d| u8::try_from(d).ok());
     Some(digit(high)? << 4 | digit(low)?)

@@ -196,7 +196,7 @@ fn path(rng: &mut Rng, client: &str) -> String {
 
 fn mutate_segments(rng: &mut Rng, segments: &mut Vec<String>) {
     let at = rng.usize(0..segments.len());
-    match rng.u8(0..12) {
+    match rng.u8(0..13) {
         0 => {
             segments
                 .insert(at, one(rng, &["", ".", "..", "%2e", "%2E%2e", "...", ".%2e"]).to_owned());
@@ -216,7 +216,13 @@ fn mutate_segments(rng: &mut Rng, segments: &mut Vec<String>) {
         }
         5 => segments[at] = segments[at].to_ascii_uppercase(),
         6 => segments.push(String::new()),
-        7 => segments[at] = segments[at].replace(':', one(rng, &["%3a", "%3A", "%253a"])),
+        // A way in from beside the registry.
+        7 => {
+            let api = one(rng, &["api", "v2.0", "..", "v2", "x%2fy", "..;x"]);
+            let out = one(rng, &["..", "%2e%2e", "..%2f..", "%5c..", "..;x", "%252e%252e"]);
+            segments.splice(0..0, [api.to_owned(), out.to_owned()]);
+        }
+        8 => segments[at] = segments[at].replace(':', one(rng, &["%3a", "%3A", "%253a"])),
         // All of one segment in escapes.
         _ => {
             let lower = rng.bool();

@@ -207,6 +207,36 @@ fn a_fragment_is_refused() {
     assert_eq!(tags, ["e", "f"]);
 }
 
+/// What a registry serves beside `/v2/` is not ours to understand, so it passes, whatever is done to it.
+#[test]
+fn a_registrys_own_api_passes_byte_for_byte() {
+    let registry = accepting();
+    let work = Workdir::new();
+    let (mut sidecar, address) = plain(&work, &registry.url());
+    let mut client = Pusher::new(address);
+    let calls = [
+        ("POST", "/v2/"),
+        ("POST", "/v2/token"),
+        ("POST", "/service/token"),
+        ("POST", "/c/login"),
+        ("DELETE", "/api/v2.0/projects/p/repositories/a%252Fb"),
+        ("PUT", "/api/v2.0/projects/p/repositories/a%252Fb"),
+        ("POST", "/api/v2.0/projects/p/repositories/a%252Fb/artifacts/sha256%3A00/scan?x=%2f"),
+        ("DELETE", "/api/v2.0/projects/p/repositories/a%252Fb/artifacts/sha256:00/tags/1%2f0"),
+        ("POST", "/api/v2.0/projects/p/repositories/a%252Fb/artifacts?from=p/a%2Fb@sha256:00"),
+        ("PUT", "/api/v1/packages/%C3%A4/container/a//b/../c;x=1"),
+        ("POST", "/api/v1/repository/team/app/build/"),
+        ("DELETE", "/v2/team%2Fapp/blobs/sha256:00"),
+    ];
+    for (method, path) in calls {
+        let answer = client.ask(method, path, "");
+        assert_eq!(answer.status, 201, "{method} {path}: {answer:?}");
+    }
+    sidecar.stop();
+    assert_eq!(targets(&registry), calls.map(|(_, path)| path));
+    assert_eq!(events(&sidecar), []);
+}
+
 #[test]
 fn reads_pass_as_they_are_and_writes_that_are_sent_elsewhere_make_no_event() {
     let registry = Scripted::start(|mut conversation| {
