@@ -115,6 +115,8 @@ pub struct Registry {
     pub look: Option<Look>,
     /// How its paths name repositories.
     pub layout: Layout,
+    /// Whether a push waits for the answer to another of the same tag.
+    pub serialize_tag: bool,
 }
 
 /// Trust and identity towards a server.
@@ -235,6 +237,8 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// Attempts in a time; as many as it takes, where nothing is said.
     pub rate: Option<Rate>,
+    /// Whether a newer event of a tag takes the place of an older one that is not taken yet.
+    pub latest_only: bool,
 }
 
 impl Listener {

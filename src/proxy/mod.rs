@@ -20,6 +20,7 @@ mod location;
 mod look;
 mod metrics;
 mod observe;
+mod overlap;
 mod paced;
 mod protocol;
 mod record;
@@ -87,6 +88,7 @@ use self::headers::Client;
 use self::known::KnownTags;
 use self::linger::Early;
 use self::look::Look;
+use self::overlap::Overlaps;
 use self::protocol::Rules;
 use self::settle::Settler;
 use self::settle::rules::Schedule;
@@ -119,6 +121,8 @@ pub struct Config {
     pub intent: Option<Durability>,
     /// What to do with a push whose event cannot be kept.
     pub on_failure: OnFailure,
+    /// Whether a push waits for the answer to another of the same tag.
+    pub serialize_tag: bool,
     /// When to look at pushes of unknown end.
     pub settling: Settling,
     /// How long, and how much.
@@ -179,6 +183,7 @@ struct Inner {
     upstream: Upstream,
     look: Look,
     known: KnownTags,
+    overlaps: Overlaps,
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
@@ -236,6 +241,7 @@ impl Proxy {
             upstream,
             look,
             known,
+            overlaps: Overlaps::default(),
             copies,
             outbox,
             unrecorded,

@@ -19,6 +19,7 @@ mod events;
 mod exhaustion;
 mod framing;
 mod kill;
+mod lanes;
 mod lies;
 mod limits;
 mod options;

@@ -119,6 +119,7 @@ impl Checker<'_> {
             timeout,
             concurrency,
             rate: value.rate.map(|rate| rate.value),
+            latest_only: value.latest_only.is_some_and(|wanted| wanted.value),
         })
     }
 
@@ -307,6 +308,7 @@ impl Checker<'_> {
                 timeout: TIMEOUT,
                 concurrency: CONCURRENCY,
                 rate: None,
+                latest_only: false,
             });
         }
         endpoints

@@ -274,7 +274,7 @@ fn one_mistake_in_an_endpoint_is_one_problem() {
         ),
         ("dialect: cloudevents", 36, "dialect", "not of this version"),
         ("preset: build-service", 35, "preset", "`build-service-docker`"),
-        ("latest_only: true", 27, "latest_only", "not of this version"),
+        ("latest_only: maybe", 40, "latest_only", "write `true`"),
         ("when: { actions: [] }", 44, "when.actions", "no event is in an empty list"),
         ("when: { kinds: [] }", 42, "when.kinds", "no event is in an empty list"),
         ("when: { tags: [\"a\", \"!\"] }", 47, "when.tags[1]", "it is empty"),
