@@ -9,6 +9,7 @@ mod front;
 mod parts;
 mod readiness;
 mod renewal;
+mod trusts;
 mod welcome;
 
 use std::num::NonZeroUsize;
@@ -66,6 +67,7 @@ pub use self::parts::Authority;
 pub use self::parts::AuthorityState;
 pub use self::parts::Making;
 pub use self::parts::Parts;
+pub use self::trusts::Trusting;
 pub use self::welcome::Started;
 pub use self::welcome::shown_authority;
 pub use self::welcome::welcome;
