@@ -366,6 +366,13 @@ impl Config {
         self.identities.iter().find(|identity| identity.name.value == name)
     }
 
+    /// Whether we show the identity of that name to a server that asks who we are.
+    #[must_use]
+    pub fn shows_to_servers(&self, name: &str) -> bool {
+        let ours = |tls: &Tls| tls.identity.as_ref().is_some_and(|shown| shown.value == name);
+        ours(&self.registry.tls) || self.endpoints.iter().any(|endpoint| ours(&endpoint.tls))
+    }
+
     fn parse(
         path: &Path,
         bytes: Vec<u8>,
