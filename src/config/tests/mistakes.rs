@@ -272,7 +272,7 @@ fn one_mistake_in_an_endpoint_is_one_problem() {
             "dialect",
             "speaks `distribution`, not `native`",
         ),
-        ("dialect: cloudevents", 36, "dialect", "not of this version"),
+        ("dialect: cloudevent", 36, "dialect", "`cloudevents-binary`"),
         ("preset: build-service", 35, "preset", "`build-service-docker`"),
         ("latest_only: maybe", 40, "latest_only", "write `true`"),
         ("when: { actions: [] }", 44, "when.actions", "no event is in an empty list"),
