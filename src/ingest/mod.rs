@@ -10,6 +10,7 @@ mod acr;
 mod alibaba;
 mod artifactory;
 mod artifactory_plugin;
+pub mod auth;
 mod cdevents;
 mod check;
 mod cloudevents;
