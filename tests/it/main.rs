@@ -33,6 +33,7 @@ mod settle;
 mod slow;
 mod stops;
 mod tools;
+mod translate;
 mod transparent;
 mod trust;
 mod upstream;
