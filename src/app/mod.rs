@@ -93,6 +93,7 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
+        bounds: config.bounds,
         points: parts.points.clone(),
     };
     let counters = outbox::Metrics::default();

@@ -12,6 +12,7 @@
 
 mod append;
 mod batch;
+mod bounds;
 mod claims;
 mod deliveries;
 mod delivery_id;
@@ -19,12 +20,14 @@ mod directory;
 mod due;
 mod endpoints;
 mod error;
+mod expiry;
 mod intents;
 mod metrics;
 mod queue;
 mod reader;
 mod recovery;
 mod retention;
+mod room;
 mod schema;
 mod shared;
 mod tags;
@@ -59,6 +62,7 @@ use self::reader::Reader;
 use self::shared::Shared;
 use self::writer::Writer;
 
+pub use self::bounds::Bounds;
 pub use self::deliveries::AttemptOutcome;
 pub use self::deliveries::Class;
 pub use self::deliveries::DETAIL_BYTES;
@@ -80,6 +84,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Which events are owed to whom, from now on.
     pub subscriptions: Vec<Subscription>,
+    /// How much is kept, and for how long.
+    pub bounds: Bounds,
     /// Where a test ends us.
     pub points: Points,
 }
@@ -174,10 +180,13 @@ impl Outbox {
         let reading = recovery::reader(&database)?;
         for endpoint in endpoints.iter() {
             metrics.owed_to(&endpoint.name, endpoint.owed_at_open);
+            metrics.dead_forgotten_at(&endpoint.name, endpoint.dead_forgotten_at_open);
         }
         let leftovers = intents::leftovers(&connection)
             .map_err(|source| recovery::opening(&database, source))?;
-        let shared = Arc::new(Shared::new(database, endpoints, leftovers, config.points, metrics));
+        let (points, bounds) = (config.points, config.bounds);
+        let shared = Shared::new(database, endpoints, leftovers, points, bounds, metrics);
+        let shared = Arc::new(shared);
         start(&shared, directory, connection, reading)?;
         Ok(Self(Arc::new(Handle(shared))))
     }
@@ -360,6 +369,12 @@ impl Outbox {
     #[must_use]
     pub fn states(&self) -> watch::Receiver<State> {
         self.0.0.state.subscribe()
+    }
+
+    /// What is weaker than promised while it takes appends, in words (rule D9).
+    #[must_use]
+    pub fn weaknesses(&self) -> Vec<String> {
+        self.0.0.weaknesses()
     }
 
     /// Seals the outbox: what was put in is committed, nothing more is taken, through any handle. When

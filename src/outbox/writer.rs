@@ -244,9 +244,12 @@ impl Writer {
             return Ok(());
         }
         let mut retention = std::mem::take(&mut self.retention);
-        let step = self.commit(true, |connection| retention.step_and_pause(connection, busy));
+        let (shared, mut effects) = (Arc::clone(&self.shared), Effects::default());
+        let step = self.commit(true, |c| retention.step_and_pause(c, &shared, busy, &mut effects));
         self.retention = retention;
-        self.shared.metrics.forgotten.inc_by(step?.events);
+        shared.claims.release(std::mem::take(&mut effects.taken));
+        step?;
+        effects.tell(&shared);
         Ok(())
     }
 

@@ -172,6 +172,7 @@ mod tests {
         let config = outbox::Config {
             directory: directory.path().join("outbox"),
             subscriptions: Vec::new(),
+            bounds: outbox::Bounds::default(),
             points: Points::default(),
         };
         let outbox = Outbox::open(config, outbox::Metrics::default()).unwrap();

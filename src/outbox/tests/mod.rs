@@ -1,6 +1,7 @@
 //! The outbox as its callers see it, on a real file.
 
 mod behaviour;
+mod bounds;
 mod failures;
 mod model;
 
@@ -22,6 +23,7 @@ use super::Append;
 use super::Appended;
 use super::AttemptOutcome;
 use super::Before;
+use super::Bounds;
 use super::Claim;
 use super::Class;
 use super::Config;
@@ -92,6 +94,7 @@ fn config(directory: &Path, endpoints: &[&str]) -> Config {
     Config {
         directory: directory.join("outbox"),
         subscriptions: endpoints.iter().map(subscription).collect(),
+        bounds: Bounds::default(),
         points: Points::default(),
     }
 }
