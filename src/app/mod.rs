@@ -6,9 +6,11 @@ mod describe;
 mod descriptors;
 mod error;
 mod front;
+mod names;
 mod parts;
 mod readiness;
 mod renewal;
+mod trusts;
 mod welcome;
 
 use std::num::NonZeroUsize;
@@ -62,10 +64,12 @@ use self::renewal::Renewal;
 pub use self::describe::describe;
 pub use self::describe::trust;
 pub use self::error::Error;
+pub use self::names::verify;
 pub use self::parts::Authority;
 pub use self::parts::AuthorityState;
 pub use self::parts::Making;
 pub use self::parts::Parts;
+pub use self::trusts::Trusting;
 pub use self::welcome::Started;
 pub use self::welcome::shown_authority;
 pub use self::welcome::welcome;
@@ -162,8 +166,8 @@ impl Running {
         let name = registry_name(config, &bound);
         let address = registry_address(&bound);
         started(&Started { registry: name.clone(), address });
-        for warning in describe::unnamed(config, &parts) {
-            warn!(reason = warning, "Clients will not trust what we show them");
+        for mistake in names::mistakes(config, &parts) {
+            warn!(reason = mistake.words, "Clients will not trust what we show them");
         }
         if let Some(weaker) = readiness::weaker(config.intent) {
             warn!(intents = weaker, "Pushes are kept less well than they could be");

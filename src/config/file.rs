@@ -5,6 +5,8 @@
 
 use schemars::JsonSchema;
 
+use crate::delivery::Dialect;
+use crate::delivery::Preset;
 use crate::event::Action;
 use crate::event::Change;
 use crate::listener::Network;
@@ -29,14 +31,12 @@ use super::units::Size;
 use super::url::Upstream;
 use super::url::Url;
 use super::words::Challenge;
-use super::words::DialectName;
 use super::words::Format;
 use super::words::IntentMode;
 use super::words::LayoutName;
 use super::words::Level;
 use super::words::MethodName;
 use super::words::OnFailure;
-use super::words::PresetName;
 use super::words::SchemeName;
 use super::words::Serve;
 
@@ -312,9 +312,9 @@ pub(super) struct Endpoint {
     #[schemars(required)]
     pub(super) url: Option<Located<Url>>,
     /// The body and headers it expects. Default: the preset's, else `native`.
-    pub(super) dialect: Option<Located<DialectName>>,
+    pub(super) dialect: Option<Located<Dialect>>,
     /// A receiver whose dialect and path are known; the path is added to `url`.
-    pub(super) preset: Option<Located<PresetName>>,
+    pub(super) preset: Option<Located<Preset>>,
     /// Which events it gets. Every rule must let an event through.
     pub(super) when: Option<Located<When>>,
     /// Trust and identity towards it.

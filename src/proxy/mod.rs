@@ -345,7 +345,7 @@ impl Inner {
     ) -> Response<ResponseBody> {
         let (mut parts, body) = request.into_parts();
         let mut body = (!body.is_end_stream()).then_some(body);
-        match check(&parts, &mut body, self.idle()).await {
+        match check(&parts, &mut body, &self.config.layout, self.idle()).await {
             Ok(()) => {}
             Err(refused) => {
                 self.metrics.refused(&refused);
@@ -446,7 +446,12 @@ fn ended_for(version: Version, mut response: Response<ResponseBody>) -> Response
 
 /// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none
 /// is taken away.
-async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Result<(), Refused> {
+async fn check(
+    parts: &Parts,
+    body: &mut Option<Incoming>,
+    layout: &Layout,
+    idle: Duration,
+) -> Result<(), Refused> {
     framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
@@ -461,6 +466,10 @@ async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Re
         return Ok(());
     }
     let path = parts.uri.path();
+    // Beside `/v2/` registries have APIs of their own, whose paths are theirs to read.
+    if !layout.could_push(path) {
+        return Ok(());
+    }
     let sound = match *method {
         Method::PUT => Ambiguous::check(path).and_then(|()| Ambiguous::check_push(path)),
         _ => Ambiguous::check(path),

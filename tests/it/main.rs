@@ -18,6 +18,7 @@ mod drain;
 mod events;
 mod exhaustion;
 mod framing;
+mod identities;
 mod kill;
 mod lanes;
 mod lies;
