@@ -64,6 +64,11 @@ impl Command {
         )
     }
 
+    /// Whether it brings something that must not be lost.
+    pub(super) fn brings_events(&self) -> bool {
+        matches!(self, Self::Append(..) | Self::Intend(..))
+    }
+
     /// The point before its commit.
     fn point(&self) -> &'static str {
         match self {

@@ -27,6 +27,8 @@ pub struct Metrics {
     dead_forgotten: Family<Endpoint, Counter>,
     given_up: Family<What, Counter>,
     disk: Gauge,
+    reserve: Gauge,
+    damaged: Gauge,
     owed: Family<Endpoint, Gauge>,
     oldest: Family<Endpoint, Gauge>,
 }
@@ -58,6 +60,8 @@ impl Default for Metrics {
             dead_forgotten: Family::default(),
             given_up: Family::default(),
             disk: Gauge::default(),
+            reserve: Gauge::default(),
+            damaged: Gauge::default(),
             owed: Family::default(),
             oldest: Family::default(),
         }
@@ -104,6 +108,16 @@ impl Metrics {
             "Events removed because the outbox was as large as it may be: history, dead or owed",
             self.given_up.clone(),
         );
+        page.register(
+            "reserve",
+            "1 while there is space in reserve for a full disk",
+            self.reserve.clone(),
+        );
+        page.register(
+            "damaged",
+            "1 while a damaged database is kept that nobody has taken away: events may be missing",
+            self.damaged.clone(),
+        );
         page.register("disk_bytes", "The size of the database", self.disk.clone());
         page.register(
             "replaced",
@@ -139,6 +153,14 @@ impl Metrics {
                 self.given_up.get_or_create(&What { what }).inc_by(number);
             }
         }
+    }
+
+    pub(super) fn reserve(&self, there: bool) {
+        self.reserve.set(i64::from(there));
+    }
+
+    pub(super) fn damaged(&self, kept: bool) {
+        self.damaged.set(i64::from(kept));
     }
 
     pub(super) fn disk(&self, bytes: u64) {

@@ -22,12 +22,15 @@ mod endpoints;
 mod error;
 mod expiry;
 mod intents;
+mod mending;
 mod metrics;
 mod queue;
 mod reader;
 mod recovery;
+mod reserve;
 mod retention;
 mod room;
+mod salvage;
 mod schema;
 mod shared;
 mod tags;
@@ -75,6 +78,7 @@ pub use self::error::Error;
 pub use self::intents::Durability;
 pub use self::intents::Intent;
 pub use self::intents::Reason;
+pub use self::mending::AfterDamage;
 pub use self::metrics::Metrics;
 
 /// Where the outbox is, and who wants what.
@@ -86,6 +90,8 @@ pub struct Config {
     pub subscriptions: Vec<Subscription>,
     /// How much is kept, and for how long.
     pub bounds: Bounds,
+    /// What is done about events after damage was found.
+    pub after_damage: AfterDamage,
     /// Where a test ends us.
     pub points: Points,
 }
@@ -170,11 +176,19 @@ impl Outbox {
     /// # Errors
     ///
     /// Where the directory or the database cannot be used: held by another process, writable by
-    /// others, on a network file system, damaged, of a newer release, or simply not to be opened.
+    /// others, on a network file system, of a newer release, or simply not to be opened. A damaged database is kept
+    /// aside, and what can be read of it carried over; that takes as long as reading it.
     pub fn open(config: Config, metrics: Metrics) -> Result<Self, Error> {
         let directory = Directory::hold(&config.directory, OffsetDateTime::now_utc())?;
         let database = directory.database();
-        let mut connection = recovery::open(&database)?;
+        salvage::finish(&database)?;
+        let (mut connection, salvaged) = match recovery::open(&database) {
+            Err(Error::Damaged { detail, .. }) => {
+                let salvaged = salvage::salvage(&database, &detail)?;
+                (recovery::open(&database)?, Some(salvaged))
+            }
+            opened => (opened?, None),
+        };
         let endpoints = Endpoints::load(&mut connection, config.subscriptions)
             .map_err(|source| recovery::opening(&database, source))?;
         let reading = recovery::reader(&database)?;
@@ -184,9 +198,13 @@ impl Outbox {
         }
         let leftovers = intents::leftovers(&connection)
             .map_err(|source| recovery::opening(&database, source))?;
-        let (points, bounds) = (config.points, config.bounds);
-        let shared = Shared::new(database, endpoints, leftovers, points, bounds, metrics);
+        let (points, bounds, after) = (config.points, config.bounds, config.after_damage);
+        let shared = Shared::new(database, endpoints, leftovers, points, bounds, after, metrics);
         let shared = Arc::new(shared);
+        match salvaged {
+            Some(salvaged) => mending::say_salvaged(&shared, &salvaged),
+            None => mending::note_damage(&shared),
+        }
         start(&shared, directory, connection, reading)?;
         Ok(Self(Arc::new(Handle(shared))))
     }

@@ -60,7 +60,7 @@ impl Room {
             self.stage = (used > limit).then_some(Stage::History);
             self.after = 0;
             match self.stage {
-                None => shared.mend(Weakness::Disk),
+                None => drop(shared.mend(Weakness::Disk)),
                 Some(_) => warn!(
                     bytes = used,
                     limit = shared.bounds.max_disk_bytes,
@@ -205,7 +205,8 @@ mod tests {
         let bounds = Bounds { max_disk_bytes, ..Bounds::default() };
         let metrics = Metrics::default();
         let points = Points::default();
-        (connection, Shared::new(database, endpoints, Vec::new(), points, bounds, metrics))
+        let after = super::super::AfterDamage::GoOn;
+        (connection, Shared::new(database, endpoints, Vec::new(), points, bounds, after, metrics))
     }
 
     /// What is left of each kind when there is room again, and what was given up.

@@ -173,6 +173,7 @@ mod tests {
             directory: directory.path().join("outbox"),
             subscriptions: Vec::new(),
             bounds: outbox::Bounds::default(),
+            after_damage: outbox::AfterDamage::GoOn,
             points: Points::default(),
         };
         let outbox = Outbox::open(config, outbox::Metrics::default()).unwrap();

@@ -49,6 +49,7 @@ fn open(directory: &TempDir) -> Outbox {
             latest_only: false,
         }],
         bounds: outbox::Bounds::default(),
+        after_damage: outbox::AfterDamage::GoOn,
         points: Points::default(),
     };
     Outbox::open(config, outbox::Metrics::default()).unwrap()

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod bounds;
+mod damage;
 mod failures;
 mod model;
 
@@ -19,6 +20,7 @@ use crate::points::Points;
 use crate::registry::Digest;
 use crate::registry::Kind;
 
+use super::AfterDamage;
 use super::Append;
 use super::Appended;
 use super::AttemptOutcome;
@@ -95,6 +97,7 @@ fn config(directory: &Path, endpoints: &[&str]) -> Config {
         directory: directory.join("outbox"),
         subscriptions: endpoints.iter().map(subscription).collect(),
         bounds: Bounds::default(),
+        after_damage: AfterDamage::GoOn,
         points: Points::default(),
     }
 }
