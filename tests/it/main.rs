@@ -12,6 +12,7 @@ mod admin;
 mod artifactory;
 mod clients;
 mod connections;
+mod damage;
 mod deliver;
 mod dialects;
 mod drain;
