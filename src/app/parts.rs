@@ -25,7 +25,6 @@ use crate::config::Located;
 use crate::config::PresetName;
 use crate::config::Problem;
 use crate::config::Problems;
-use crate::config::SchemeName;
 use crate::config::Upstream;
 use crate::connect;
 use crate::connect::Connector;
@@ -35,7 +34,8 @@ use crate::delivery;
 use crate::delivery::Dialect;
 use crate::delivery::Signer;
 use crate::delivery::preset::Preset;
-use crate::delivery::sign::Scheme;
+use crate::delivery::sign::InvalidSecret;
+use crate::delivery::sign::Settings;
 use crate::points::Points;
 use crate::telemetry::chain;
 
@@ -331,14 +331,7 @@ impl Loader<'_> {
         };
         let signer = match &endpoint.sign {
             None => None,
-            Some(sign) => match Signer::new(scheme(sign.scheme), &sign.secret) {
-                Ok(signer) => Some(signer),
-                Err(error) => {
-                    let remedy = "give it the secret that the receiver was given";
-                    self.wrong(&sign.secret.place, error.to_string(), remedy);
-                    return None;
-                }
-            },
+            Some(sign) => Some(self.signer(sign)?),
         };
         let port = url.port_u16().unwrap_or(if https { 443 } else { 80 });
         let connector = Connector::new(connect::Config {
@@ -358,6 +351,43 @@ impl Loader<'_> {
             concurrency: endpoint.concurrency,
             pace: endpoint.rate.map(config::Rate::interval),
         })
+    }
+
+    /// What makes attempts ours.
+    fn signer(&mut self, sign: &config::Sign) -> Option<Signer> {
+        let name = sign.identity.as_ref().map(|name| name.value.as_str());
+        let identity = match name.map(|name| (name, self.identities.get(name))) {
+            None => None,
+            // It has its own problem, or has not been made yet.
+            Some((_, None)) => return None,
+            Some((name, Some(identity))) => {
+                let client = self.clients.entry(name.to_owned());
+                Some(client.or_insert_with(|| ClientIdentity::new(identity)).clone())
+            }
+        };
+        let settings = Settings {
+            scheme: sign.scheme,
+            secret: sign.secret.as_ref().map(|secret| secret.value.clone()),
+            username: sign.username.clone(),
+            algorithm: sign.algorithm,
+            header: sign.header.clone(),
+            parameter: sign.parameter.clone(),
+            token_file: sign.token_file.as_ref().map(|file| file.value.clone()),
+            identity,
+        };
+        match Signer::of(settings) {
+            Ok(signer) => Some(signer),
+            Err(error) => {
+                let said = sign.secret.as_ref().map(|secret| &secret.place);
+                let at = said.or(sign.identity.as_ref().map(|name| &name.place));
+                let remedy = match error {
+                    InvalidSecret::Key => "name an identity with another key",
+                    _ => "give it the secret that the receiver was given",
+                };
+                self.wrong(at.unwrap_or(&sign.place), error.to_string(), remedy);
+                None
+            }
+        }
     }
 
     /// Trust and identity towards a server.
@@ -467,11 +497,5 @@ fn preset(name: PresetName) -> Preset {
         PresetName::BuildServiceDocker => Preset::BuildServiceDocker,
         PresetName::BuildServiceDockerHub => Preset::BuildServiceDockerHub,
         PresetName::BuildServiceArtifactory => Preset::BuildServiceArtifactory,
-    }
-}
-
-fn scheme(name: SchemeName) -> Scheme {
-    match name {
-        SchemeName::StandardWebhooks => Scheme::StandardWebhooks,
     }
 }

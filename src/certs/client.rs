@@ -30,6 +30,12 @@ impl ClientIdentity {
         self.0.store(identity.certified_key());
     }
 
+    /// The chain and key of every handshake that begins now.
+    #[must_use]
+    pub fn current(&self) -> Arc<CertifiedKey> {
+        self.0.load_full()
+    }
+
     /// As [`client_config`], with this identity.
     ///
     /// # Errors
@@ -48,7 +54,7 @@ impl ResolvesClientCert for ClientIdentity {
         _root_hint_subjects: &[&[u8]],
         _sigschemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.load_full())
+        Some(self.current())
     }
 
     fn has_certs(&self) -> bool {

@@ -5,6 +5,8 @@
 
 use schemars::JsonSchema;
 
+use crate::delivery::sign::Algorithm;
+use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
 use crate::listener::Network;
@@ -37,7 +39,6 @@ use super::words::Level;
 use super::words::MethodName;
 use super::words::OnFailure;
 use super::words::PresetName;
-use super::words::SchemeName;
 use super::words::Serve;
 
 /// The configuration of Pushbell.
@@ -333,16 +334,41 @@ mapping!(When { actions, repositories, tags, changes, kinds, untagged });
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Sign {
-    /// The scheme.
+    /// How a receiver knows that an attempt is ours.
     #[schemars(extend("default" = "standard-webhooks"))]
-    pub(super) scheme: Option<Located<SchemeName>>,
-    /// File that holds the secret; one newline at its end is dropped.
+    pub(super) scheme: Option<Located<Scheme>>,
+    /// File that holds the secret or the private key; one newline at its end is dropped. For
+    /// `standard-webhooks` several, one in a line, the newest first: attempts are signed with each.
     pub(super) secret_file: Option<Located<FilePath>>,
     /// Environment variable that holds the secret.
     pub(super) secret_env: Option<Located<String>>,
+    /// For `basic`: the account's name; the secret is its password.
+    pub(super) username: Option<Located<String>>,
+    /// For `flux-hmac`: the digest.
+    #[schemars(extend("default" = "sha256"))]
+    pub(super) algorithm: Option<Located<Algorithm>>,
+    /// For `shared-header` and `github-sha256`: the header, if not `X-Webhook-Secret` and `X-Hub-Signature-256`.
+    pub(super) header: Option<Located<String>>,
+    /// For `query-secret`: the parameter of the query.
+    #[schemars(extend("default" = "secret"))]
+    pub(super) parameter: Option<Located<String>>,
+    /// For `oidc`: file that holds a token and that somebody keeps fresh; read before each attempt.
+    pub(super) token_file: Option<Located<FilePath>>,
+    /// For `http-message-signatures`: the identity whose key signs. Default: that of `tls`.
+    pub(super) identity: Option<Located<String>>,
 }
 
-mapping!(Sign { scheme, secret_file, secret_env });
+mapping!(Sign {
+    scheme,
+    secret_file,
+    secret_env,
+    username,
+    algorithm,
+    header,
+    parameter,
+    token_file,
+    identity,
+});
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -7,6 +7,8 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
+use crate::delivery::sign::Algorithm;
+use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
 use crate::registry::Kind;
@@ -108,17 +110,6 @@ words! {
         BuildServiceDockerHub = "build-service-docker-hub",
         /// A build service, told as Artifactory would.
         BuildServiceArtifactory = "build-service-artifactory",
-    };
-
-    /// How an attempt is signed.
-    SchemeName, "signature scheme", "a signature scheme such as `standard-webhooks`" {
-        /// <https://www.standardwebhooks.com>
-        StandardWebhooks = "standard-webhooks",
-    }
-    later {
-        "github-sha256", "flux-hmac", "jfrog-signed", "jfrog-token", "nexus-sha1",
-        "static-authorization", "bearer", "basic", "gitlab-token", "shared-header",
-        "query-secret", "path-secret", "oidc",
     };
 
     /// What becomes of a push whose event the outbox cannot take.
@@ -246,6 +237,8 @@ words_of_events! {
     Action, "action", "an action such as `push`", later &["mount", "pull"];
     Change, "change", "a change such as `moved`", later &[];
     Kind, "kind", "a kind such as `image`", later &[];
+    Scheme, "signature scheme", "a signature scheme such as `standard-webhooks`", later &[];
+    Algorithm, "digest", "`sha256` or `sha512`", later &[];
 }
 
 /// The words that mean something already.

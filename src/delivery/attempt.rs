@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::Request;
 use http::Response;
 use http::StatusCode;
+use http::header::AUTHORIZATION;
 use http::header::RETRY_AFTER;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -18,11 +19,15 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::body;
+use crate::telemetry::chain;
 
 use super::Endpoint;
 use super::Error;
+use super::Signer;
 use super::retry;
 use super::retry::Verdict;
+use super::sign::TokenFile;
+use super::sign::Unsigned;
 use super::wire::Dial;
 use super::wire::Served;
 
@@ -59,6 +64,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     client: legacy::Client<Dial, Full<Bytes>>,
     timeout: Duration,
+    token: Option<TokenFile>,
 }
 
 /// What a receiver said.
@@ -102,7 +108,8 @@ impl Client {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
             .build(Dial::new(endpoint.connector.clone()));
-        Self { client, timeout: endpoint.timeout }
+        let token = endpoint.signer.as_ref().and_then(Signer::token_file).cloned();
+        Self { client, timeout: endpoint.timeout, token }
     }
 
     /// Sends the request, exactly these bytes, and reads what of the answer we want. Redirects are
@@ -110,7 +117,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If no head of an answer came. One that came counts, whatever became of its body.
+    /// If no head of an answer came, or there was nothing to sign with. A head that came counts, whatever
+    /// became of its body.
     ///
     /// # Cancel safety
     ///
@@ -118,6 +126,7 @@ impl Client {
     pub async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, Error> {
         let deadline = Instant::now() + self.timeout;
         let late = |_| Error::Deadline { timeout: self.timeout };
+        let request = timeout_at(deadline, self.authorized(request)).await.map_err(late)??;
         let response = timeout_at(deadline, self.send(request)).await.map_err(late)??;
         let (head, body) = response.into_parts();
         let patience = Instant::now() + BODY_PATIENCE;
@@ -130,6 +139,23 @@ impl Client {
         // A copy, or the little that is kept would hold the whole in memory.
         body = Bytes::copy_from_slice(body.get(..KEPT_LIMIT).unwrap_or(&body));
         Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// The request as it is sent, with the token that is there now. One that could not be signed is not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Credentials`].
+    pub async fn authorized(&self, mut request: Request<Bytes>) -> Result<Request<Bytes>, Error> {
+        if let Some(Unsigned(reason)) = request.extensions_mut().remove::<Unsigned>() {
+            return Err(Error::Credentials { reason: reason.to_owned() });
+        }
+        if let Some(token) = &self.token {
+            let value = token.authorization(OffsetDateTime::now_utc()).await;
+            let value = value.map_err(|error| Error::Credentials { reason: chain(&error) })?;
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        Ok(request)
     }
 
     /// A connection that has served before may have been given up by the other side while our

@@ -169,7 +169,8 @@ impl Delivery {
 }
 
 impl Endpoint {
-    /// The request that tells the event, the same for the same arguments.
+    /// The request that tells the event, the same for the same arguments. Where the signer has a token file,
+    /// the token is put in by [`attempt::Client::exchange`].
     ///
     /// # Errors
     ///
@@ -196,17 +197,14 @@ impl Endpoint {
                 headers.insert(name, value.clone());
             }
         }
-        let ours = match &self.signer {
-            Some(signer) => signer.headers(delivery_id, timestamp, &payload.body),
-            None => sign::unsigned(delivery_id, timestamp),
-        };
-        for (name, value) in &ours {
-            set(&mut headers, name, value);
-        }
         let mut request = Request::new(Bytes::from(payload.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = headers;
+        match &self.signer {
+            Some(signer) => signer.sign(&mut request, delivery_id, timestamp),
+            None => sign::identify(&mut request, delivery_id, timestamp),
+        }
         Ok(request)
     }
 

@@ -28,6 +28,7 @@ mod push;
 mod recover;
 mod reload;
 mod settle;
+mod sign;
 mod slow;
 mod stops;
 mod tools;

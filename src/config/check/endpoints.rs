@@ -19,8 +19,8 @@ use crate::config::units::Period;
 use crate::config::url::Url;
 use crate::config::words::DialectName;
 use crate::config::words::PresetName;
-use crate::config::words::SchemeName;
 use crate::delivery::may_be_set;
+use crate::delivery::sign::Scheme;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
 
@@ -100,7 +100,7 @@ impl Checker<'_> {
         let dialect = self.dialect(value.dialect, value.preset.as_ref());
         let when = self.when(value.when.map(|when| when.value).unwrap_or_default());
         let tls = self.tls(value.tls, identities);
-        let sign = value.sign.map(|sign| self.sign(sign));
+        let sign = value.sign.map(|sign| self.sign(sign, &tls, identities));
         let headers = self.headers(value.headers);
         let timeout = self.timeout(value.timeout);
         let concurrency = self.concurrency(value.concurrency);
@@ -191,13 +191,6 @@ impl Checker<'_> {
         Patterns::read(&texts).unwrap_or_default()
     }
 
-    fn sign(&mut self, sign: Located<file::Sign>) -> Option<Sign> {
-        let Located { value, place } = sign;
-        let secret = self.secret(&place, "secret", value.secret_file, value.secret_env);
-        let scheme = value.scheme.map_or(SchemeName::StandardWebhooks, |scheme| scheme.value);
-        Some(Sign { scheme, secret: secret? })
-    }
-
     fn headers(
         &mut self,
         written: Option<Named<Located<String>>>,
@@ -212,7 +205,11 @@ impl Checker<'_> {
             };
             if SECRET.contains(&header.as_str()) {
                 let message = format!("the header {shown} would be a secret in the configuration");
-                self.wrong(&name.place, message, "remove it; sign attempts with `sign` instead");
+                self.wrong(
+                    &name.place,
+                    message,
+                    "remove it; `sign` puts it there: `sign: { scheme: bearer, secret_file: … }`",
+                );
             } else if !may_be_set(&header) {
                 let message = format!("the header {shown} is set by us");
                 self.wrong(
@@ -282,8 +279,7 @@ impl Checker<'_> {
                 );
             }
         }
-        let sign =
-            secret.flatten().map(|secret| Sign { scheme: SchemeName::StandardWebhooks, secret });
+        let sign = secret.flatten().map(|secret| Sign::of(Scheme::StandardWebhooks, secret));
         let mut endpoints = Vec::new();
         for (index, text) in overrides.webhooks.iter().enumerate() {
             let option = self.option::<Url>("--webhook", "endpoints", Some(text));
