@@ -6,9 +6,11 @@ mod describe;
 mod descriptors;
 mod error;
 mod front;
+mod names;
 mod parts;
 mod readiness;
 mod renewal;
+mod trusts;
 mod welcome;
 
 use std::num::NonZeroUsize;
@@ -63,10 +65,12 @@ use self::renewal::Renewal;
 pub use self::describe::describe;
 pub use self::describe::trust;
 pub use self::error::Error;
+pub use self::names::verify;
 pub use self::parts::Authority;
 pub use self::parts::AuthorityState;
 pub use self::parts::Making;
 pub use self::parts::Parts;
+pub use self::trusts::Trusting;
 pub use self::welcome::Started;
 pub use self::welcome::shown_authority;
 pub use self::welcome::welcome;
@@ -162,8 +166,8 @@ impl Running {
         let name = registry_name(config, &bound);
         let address = registry_address(&bound);
         started(&Started { registry: name.clone(), address });
-        for warning in describe::unnamed(config, &parts) {
-            warn!(reason = warning, "Clients will not trust what we show them");
+        for mistake in names::mistakes(config, &parts) {
+            warn!(reason = mistake.words, "Clients will not trust what we show them");
         }
         if let Some(weaker) = readiness::weaker(config.intent) {
             warn!(intents = weaker, "Pushes are kept less well than they could be");
@@ -309,7 +313,11 @@ impl Work {
 }
 
 fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
-    outbox::Subscription { endpoint: endpoint.name.value.clone(), filter: endpoint.when.clone() }
+    outbox::Subscription {
+        endpoint: endpoint.name.value.clone(),
+        filter: endpoint.when.clone(),
+        latest_only: endpoint.latest_only,
+    }
 }
 
 fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {
@@ -337,6 +345,7 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
             IntentMode::Async => Some(Durability::Written),
             IntentMode::Off => None,
         },
+        serialize_tag: config.registry.serialize_tag,
         settling: proxy::Settling {
             first_look: config.settle.first_look,
             give_up: config.settle.give_up,

@@ -36,6 +36,8 @@ use std::time::Duration;
 use http::HeaderName;
 use http::HeaderValue;
 
+use crate::delivery::Dialect;
+use crate::delivery::Preset;
 use crate::delivery::sign::Algorithm;
 use crate::delivery::sign::Scheme;
 use crate::event::Filter;
@@ -65,14 +67,12 @@ pub use self::units::Rate;
 pub use self::url::Upstream;
 pub use self::url::Url;
 pub use self::words::Challenge;
-pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::IntentMode;
 pub use self::words::LayoutName;
 pub use self::words::Level;
 pub use self::words::MethodName;
 pub use self::words::OnFailure;
-pub use self::words::PresetName;
 pub use self::words::Serve;
 
 /// Bytes of a configuration file; a larger one is refused.
@@ -116,6 +116,8 @@ pub struct Registry {
     pub look: Option<Look>,
     /// How its paths name repositories.
     pub layout: Layout,
+    /// Whether a push waits for the answer to another of the same tag.
+    pub serialize_tag: bool,
 }
 
 /// Trust and identity towards a server.
@@ -219,9 +221,9 @@ pub struct Endpoint {
     /// Where events are posted. `http` only if the operator insisted.
     pub url: Located<Url>,
     /// The body and headers it expects; the preset's, if there is one.
-    pub dialect: DialectName,
-    /// Completes the path of the URL; whoever maps the name to its preset does that.
-    pub preset: Option<PresetName>,
+    pub dialect: Dialect,
+    /// Completes the path of the URL; whoever connects there does that.
+    pub preset: Option<Preset>,
     /// Which events it gets.
     pub when: Filter,
     /// Trust and identity towards it.
@@ -236,6 +238,8 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// Attempts in a time; as many as it takes, where nothing is said.
     pub rate: Option<Rate>,
+    /// Whether a newer event of a tag takes the place of an older one that is not taken yet.
+    pub latest_only: bool,
 }
 
 impl Listener {
@@ -375,6 +379,13 @@ impl Config {
     #[must_use]
     pub fn identity(&self, name: &str) -> Option<&Identity> {
         self.identities.iter().find(|identity| identity.name.value == name)
+    }
+
+    /// Whether we show the identity of that name to a server that asks who we are.
+    #[must_use]
+    pub fn shows_to_servers(&self, name: &str) -> bool {
+        let ours = |tls: &Tls| tls.identity.as_ref().is_some_and(|shown| shown.value == name);
+        ours(&self.registry.tls) || self.endpoints.iter().any(|endpoint| ours(&endpoint.tls))
     }
 
     fn parse(

@@ -248,7 +248,8 @@ fn every_command_teaches_itself() {
         assert!(done.out.contains("\n  pushbell "), "an example of {words:?}: {}", done.out);
     }
     let translate = command(&work, &["translate", "--help"]).ok().out;
-    for word in ["docker-hub, artifactory-plugin]", "[possible values: native, distribution"] {
+    for word in ["docker-hub, artifactory-plugin]", "[possible values: native, cloudevents-binary"]
+    {
         assert!(translate.contains(word), "{word} in {translate}");
     }
     let health = command(&work, &["health", "--help"]).ok().out;
@@ -358,10 +359,11 @@ fn health_asks_without_being_told_where_the_registry_is() {
 fn check_shows_where_a_preset_posts_and_what_clients_will_refuse() {
     let work = Workdir::new();
     let pair = Pki::new(&work, "pki").server("own", &["other.example.com"]);
+    let front = "trusted_proxies: [192.0.2.7]";
     let yaml = format!(
         "registry: {{ name: registry.example.com, upstream: \"http://127.0.0.1:1\" }}\n\
          identities:\n  own: {{ files: {{ certificate: {}, key: {} }} }}\n\
-         listeners:\n  - {{ address: \"127.0.0.1:0\", serve: [registry], identity: own }}\n\
+         listeners:\n  - {{ address: \"127.0.0.1:0\", serve: [registry], identity: own, {front} }}\n\
          endpoints:\n  - {{ name: build, url: \"https://localhost:1\", preset: build-service-docker }}\n",
         pair.certificate.display(),
         pair.key.display(),

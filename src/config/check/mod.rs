@@ -74,9 +74,15 @@ pub(super) fn check(
     let mut identities =
         checker.default_identity(identities, &drafts, &name, state_directory.as_ref());
     let listeners = checker.identified(drafts, &mut identities, name.as_ref());
-    checker.reachable(&identities, &listeners);
     let registry = checker.registry(registry, name, &identities);
     let endpoints = checker.endpoints(file.endpoints, &identities);
+    let shown: Vec<&str> = registry
+        .iter()
+        .map(|registry| &registry.tls)
+        .chain(endpoints.iter().map(|endpoint| &endpoint.tls))
+        .filter_map(|tls| tls.identity.as_ref().map(|identity| identity.value.as_str()))
+        .collect();
+    checker.reachable(&identities, &listeners, &shown);
     let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
     let log = checker.log(file.log.map(|log| log.value).unwrap_or_default());
     let outbox = file.outbox.map(|outbox| outbox.value).unwrap_or_default();
@@ -254,7 +260,15 @@ impl Checker<'_> {
         let tls = self.tls(written.upstream_tls, identities);
         let look = written.look.and_then(|look| self.look(look));
         let layout = self.layout(written.layout, written.artifactory);
-        Some(Registry { name: name?, upstream: upstream?, tls, look, layout: layout? })
+        let serialize_tag = written.serialize_tag.is_some_and(|wanted| wanted.value);
+        Some(Registry {
+            name: name?,
+            upstream: upstream?,
+            tls,
+            look,
+            layout: layout?,
+            serialize_tag,
+        })
     }
 
     fn layout(
@@ -307,7 +321,6 @@ impl Checker<'_> {
         let identity = tls.value.identity;
         if let Some(identity) = &identity {
             self.known_identity(identity, identities);
-            self.client_identity(identity, identities);
         }
         Tls { ca, identity }
     }

@@ -160,7 +160,6 @@ impl Checker<'_> {
     ) -> Option<Located<String>> {
         if let Some(named) = &named {
             self.known_identity(named, identities);
-            self.client_identity(named, identities);
         }
         let example = "`identity: client`, one of `identities`, or give the endpoint one in `tls`";
         self.require(named.or_else(|| tls.identity.clone()), place, "identity", example)

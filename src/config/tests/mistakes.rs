@@ -272,9 +272,9 @@ fn one_mistake_in_an_endpoint_is_one_problem() {
             "dialect",
             "speaks `distribution`, not `native`",
         ),
-        ("dialect: cloudevents", 36, "dialect", "not of this version"),
+        ("dialect: cloudevent", 36, "dialect", "`cloudevents-binary`"),
         ("preset: build-service", 35, "preset", "`build-service-docker`"),
-        ("latest_only: true", 27, "latest_only", "not of this version"),
+        ("latest_only: maybe", 40, "latest_only", "write `true`"),
         ("when: { actions: [] }", 44, "when.actions", "no event is in an empty list"),
         ("when: { kinds: [] }", 42, "when.kinds", "no event is in an empty list"),
         ("when: { tags: [\"a\", \"!\"] }", 47, "when.tags[1]", "it is empty"),
@@ -465,11 +465,13 @@ fn an_identity_of_a_ca_is_for_names_of_listeners_that_the_ca_can_reach() {
         "identities: { other: { local_ca: { names: [r.example.com] } }, ",
     );
     assert!(problem(&unused).3.contains("no listener shows the identity `public`"));
-    let client = format!(
-        "{}endpoints: [{{ name: a, url: \"https://h/\", tls: {{ identity: public }} }}]\n",
-        whole(good, "")
-    );
-    assert!(problem(&client).3.contains("a server's certificate, not a client's"));
+    // As a client, it may be for nothing else, where the CA needs no listener that shows it.
+    let client =
+        "endpoints: [{ name: a, url: \"https://h/\", tls: { identity: public } }]\n".to_owned();
+    parse(&(whole(good, "") + &client)).unwrap();
+    assert!(problem(&(unused.clone() + &client)).3.contains("no listener shows the identity"));
+    let by_file = unused.replace(good, &format!("{good}, challenge: http-01")) + http + &client;
+    parse(&by_file).unwrap();
     let empty = whole(good, "").replace("identity: public", "identity: []");
     assert!(parse(&empty).unwrap_err().to_string().contains("this list is empty"));
 }

@@ -63,7 +63,10 @@ fn webhook_key(key: &[u8]) -> String {
 fn of(signer: &Signer) -> Vec<Value> {
     match &signer.kind {
         Kind::Standard(keys) => keys.public().map(|key| ed25519(&key)).collect(),
-        Kind::Message(messages) => certificate(&messages.current().cert).into_iter().collect(),
+        Kind::Message(messages) => {
+            let current = messages.current();
+            current.and_then(|certified| certificate(&certified.cert)).into_iter().collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -96,7 +96,8 @@ impl Pki {
 
     /// An endpoint that trusts this CA, speaks one protocol, and posts to the address.
     fn endpoint(&self, address: SocketAddr, alpn: &[u8], identity: Option<&Identity>) -> Endpoint {
-        let tls = certs::client_config(&self.trust(), identity, &[alpn]).unwrap();
+        let identity = identity.map(certs::ClientIdentity::new);
+        let tls = certs::ClientTls::new(&self.trust(), identity, &[alpn]).unwrap();
         let connector = Connector::new(connect::Config {
             target: Target::Tcp { host: address.ip().to_string(), port: address.port() },
             tls: Some(tls),

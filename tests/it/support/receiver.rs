@@ -48,12 +48,14 @@ pub(crate) struct Receiver {
 }
 
 /// What the receiver wants to see of who calls.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Asks {
     /// Nothing.
     Nothing,
     /// A certificate of its own CA.
     ClientCertificate,
+    /// A certificate of the CA in this file.
+    CertificateOf(PathBuf),
 }
 
 /// One answer of the script.
@@ -217,11 +219,16 @@ fn tls(pki: &Pki, pair: &Pair, asks: Asks) -> Arc<ServerConfig> {
     let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap();
-    let builder = match asks {
-        Asks::Nothing => versions.with_no_client_auth(),
-        Asks::ClientCertificate => {
+    let issuer = match asks {
+        Asks::Nothing => None,
+        Asks::ClientCertificate => Some(pki.ca()),
+        Asks::CertificateOf(issuer) => Some(issuer),
+    };
+    let builder = match issuer {
+        None => versions.with_no_client_auth(),
+        Some(issuer) => {
             let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_file(pki.ca()).unwrap()).unwrap();
+            roots.add(CertificateDer::from_pem_file(issuer).unwrap()).unwrap();
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             versions.with_client_cert_verifier(verifier.build().unwrap())
         }
