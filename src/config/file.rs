@@ -5,12 +5,14 @@
 
 use schemars::JsonSchema;
 
+use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
 use crate::delivery::sign::Algorithm;
 use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
+use crate::event::Origin;
 use crate::listener::Network;
 use crate::registry::Kind;
 use crate::registry::RepositoryKey;
@@ -294,6 +296,9 @@ pub(super) struct Endpoint {
     pub(super) tls: Option<Located<Tls>>,
     /// How attempts are signed. Left out: they are not.
     pub(super) sign: Option<Located<Sign>>,
+    /// How its answers are read: the word for a known receiver. Default: the preset's, else `plain`, by the
+    /// status alone.
+    pub(super) answers: Option<Located<Answers>>,
     /// Further headers of every attempt. No secrets: those are for `sign`.
     pub(super) headers: Option<Named<Located<String>>>,
     /// How long one attempt may take, up to `30m`.
@@ -321,6 +326,7 @@ mapping!(Endpoint {
     when,
     tls,
     sign,
+    answers,
     headers,
     timeout,
     concurrency,
@@ -347,9 +353,26 @@ pub(super) struct When {
     /// Whether manifests without a tag are wanted, such as the children of an index.
     #[schemars(extend("default" = false))]
     pub(super) untagged: Option<Located<bool>>,
+    /// Globs of media types, of the same kind; an unknown one always passes. Default: all.
+    pub(super) media_types: Option<Located<Vec<Located<String>>>>,
+    /// Globs of platforms such as `linux/arm64` and `linux/arm/v7`: one of an index is enough, unknown ones
+    /// always pass. Default: all.
+    pub(super) platforms: Option<Located<Vec<Located<String>>>>,
+    /// How we may know. Default: all.
+    pub(super) origins: Option<Located<Vec<Located<Origin>>>>,
 }
 
-mapping!(When { actions, repositories, tags, changes, kinds, untagged });
+mapping!(When {
+    actions,
+    repositories,
+    tags,
+    changes,
+    kinds,
+    untagged,
+    media_types,
+    platforms,
+    origins,
+});
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -36,6 +36,7 @@ use std::time::Duration;
 use http::HeaderName;
 use http::HeaderValue;
 
+use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
 use crate::delivery::sign::Algorithm;
@@ -230,6 +231,8 @@ pub struct Endpoint {
     pub tls: Tls,
     /// How attempts are signed, if they are.
     pub sign: Option<Sign>,
+    /// How its answers are read.
+    pub answers: Answers,
     /// Further headers of every attempt.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long one attempt may take.

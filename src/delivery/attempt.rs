@@ -24,6 +24,9 @@ use crate::telemetry::chain;
 use super::Endpoint;
 use super::Error;
 use super::Signer;
+use super::answers::Answers;
+use super::answers::Meaning;
+use super::answers::Reading;
 use super::retry;
 use super::retry::Verdict;
 use super::sign::TokenFile;
@@ -81,8 +84,10 @@ pub struct Answer {
 /// What an attempt came to.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// What it means.
+    /// What comes of it.
     pub verdict: Verdict,
+    /// What it means at the receiver.
+    pub meaning: Meaning,
     /// The status, where there was an answer.
     pub status: Option<StatusCode>,
     /// What happened, in words fit for a log: escaped, at most 4 KiB and a little.
@@ -193,25 +198,28 @@ fn was_stale(error: &legacy::Error) -> bool {
 }
 
 impl Ended {
-    /// What an exchange that ended at `now` came to.
+    /// What an exchange with such a receiver that ended at `now` came to.
     #[must_use]
-    pub fn of(exchange: &Result<Answer, Error>, now: OffsetDateTime) -> Self {
+    pub fn of(exchange: &Result<Answer, Error>, answers: Answers, now: OffsetDateTime) -> Self {
         match exchange {
             Err(error) => Self {
                 verdict: Verdict::Unavailable,
+                meaning: Meaning::Transient,
                 status: None,
                 detail: error.words(),
                 retry_after: None,
             },
-            Ok(answer) => Self {
-                verdict: Verdict::of(answer.status),
-                status: Some(answer.status),
-                detail: answer.words(),
-                retry_after: answer
-                    .headers
-                    .get(RETRY_AFTER)
-                    .and_then(|value| retry::retry_after(value, now)),
-            },
+            Ok(answer) => {
+                let reading = answers.read(answer.status, &answer.body);
+                let retry_after = answer.headers.get(RETRY_AFTER);
+                Self {
+                    verdict: reading.verdict,
+                    meaning: reading.meaning,
+                    status: Some(answer.status),
+                    detail: answer.words(reading),
+                    retry_after: retry_after.and_then(|value| retry::retry_after(value, now)),
+                }
+            }
         }
     }
 }
@@ -219,23 +227,20 @@ impl Ended {
 impl Answer {
     /// The status, what it means for us where that is not plain, and what the receiver said.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn words(&self, reading: Reading) -> String {
         let mut words = format!("answered {}", self.status.as_u16());
         if let Some(reason) = self.status.canonical_reason() {
             words.push(' ');
             words.push_str(reason);
         }
-        let meaning = match self.status.as_u16() {
-            300..=399 => "redirects are never followed, the endpoint's url must be the final one",
-            401 | 403 => "it does not accept our credentials or signature",
-            404 | 405 => "the path of the endpoint's url is likely wrong",
-            410 => "the endpoint is switched off until the next start",
-            _ => "",
-        };
-        if !meaning.is_empty() {
-            words.push_str(" (");
-            words.push_str(meaning);
-            words.push(')');
+        let Reading { meaning, why, .. } = reading;
+        match (meaning.is_plain(), why) {
+            (true, "") => {}
+            (true, why) => words.push_str(&format!(" ({why})")),
+            (false, why) => {
+                let meaning = meaning.as_str().replace('-', " ");
+                words.push_str(&format!(" ({meaning}: {why})"));
+            }
         }
         let said = escaped(self.body.trim_ascii(), KEPT_LIMIT);
         if !said.is_empty() {

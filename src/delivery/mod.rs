@@ -15,6 +15,7 @@
 //! Delivery never decides which events are owed to whom, never follows a redirect, and never waits
 //! for one endpoint on behalf of another.
 
+pub mod answers;
 pub mod attempt;
 pub mod dialect;
 mod error;
@@ -52,6 +53,7 @@ use crate::event::Event;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
+pub use self::answers::Answers;
 pub use self::dialect::Dialect;
 pub use self::dialect::Unwritable;
 pub use self::error::Error;
@@ -79,6 +81,8 @@ pub struct Endpoint {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What signs each attempt, if anything does.
     pub signer: Option<Signer>,
+    /// How its answers are read.
+    pub answers: Answers,
     /// The deadline over a whole attempt, connecting included.
     pub timeout: Duration,
     /// The most attempts in flight, at least one.
@@ -239,6 +243,7 @@ impl fmt::Debug for Endpoint {
             .field("dialect", &self.dialect)
             .field("headers", &headers)
             .field("signer", &self.signer)
+            .field("answers", &self.answers)
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("pace", &self.pace)

@@ -9,6 +9,7 @@ mod support;
 mod abuse;
 mod acme;
 mod admin;
+mod answers;
 mod artifactory;
 mod clients;
 mod connections;

@@ -17,6 +17,7 @@ use crate::config::read::quoted;
 use crate::config::units::Count;
 use crate::config::units::Period;
 use crate::config::url::Url;
+use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
 use crate::delivery::may_be_set;
@@ -102,6 +103,7 @@ impl Checker<'_> {
         let tls = self.tls(value.tls, identities);
         let sign = value.sign.map(|sign| self.sign(sign, &tls, identities));
         let headers = self.headers(value.headers);
+        let answers = value.answers.map_or(Answers::Plain, |answers| answers.value);
         let timeout = self.timeout(value.timeout);
         let concurrency = self.concurrency(value.concurrency);
         Some(Endpoint {
@@ -115,6 +117,7 @@ impl Checker<'_> {
                 Some(sign) => Some(sign?),
                 None => None,
             },
+            answers,
             headers,
             timeout,
             concurrency,
@@ -165,6 +168,9 @@ impl Checker<'_> {
             changes: self.some_of(when.changes).unwrap_or(default.changes),
             kinds: self.some_of(when.kinds),
             untagged: when.untagged.map_or(default.untagged, |untagged| untagged.value),
+            media_types: self.patterns(when.media_types),
+            platforms: self.patterns(when.platforms),
+            origins: self.some_of(when.origins).unwrap_or(default.origins),
         }
     }
 
@@ -300,6 +306,7 @@ impl Checker<'_> {
                 when: Filter::default(),
                 tls: Tls { ca: ca.clone(), identity: None },
                 sign: sign.clone(),
+                answers: Answers::Plain,
                 headers: Vec::new(),
                 timeout: TIMEOUT,
                 concurrency: CONCURRENCY,
