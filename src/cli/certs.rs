@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config::IdentityOrigin;
 use crate::config::Listener;
 use crate::config::Located;
+use crate::delivery::Signer;
 
 use super::Exit;
 use super::Failure;
@@ -134,7 +135,21 @@ fn make(place: &Place, making: Making) -> Result<(), Failure> {
 fn list(place: &Place) -> Result<(), Failure> {
     let config = load(place)?;
     let parts = Parts::load(&config, Making::Forbidden)?;
-    print(table(&config, &parts).as_bytes())
+    print((table(&config, &parts) + &public_keys(&parts)).as_bytes())
+}
+
+/// What receivers check Ed25519 signatures with.
+fn public_keys(parts: &Parts) -> String {
+    let mut text = String::new();
+    for endpoint in &parts.endpoints {
+        for key in endpoint.signer.iter().flat_map(Signer::public_keys) {
+            if text.is_empty() {
+                text.push_str("\nPUBLIC KEY\n");
+            }
+            text.push_str(&format!("{key}  endpoint {}\n", endpoint.name));
+        }
+    }
+    text
 }
 
 fn trust(place: &Place) -> Result<(), Failure> {
