@@ -309,7 +309,11 @@ impl Work {
 }
 
 fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
-    outbox::Subscription { endpoint: endpoint.name.value.clone(), filter: endpoint.when.clone() }
+    outbox::Subscription {
+        endpoint: endpoint.name.value.clone(),
+        filter: endpoint.when.clone(),
+        latest_only: endpoint.latest_only,
+    }
 }
 
 fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {
@@ -337,6 +341,7 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
             IntentMode::Async => Some(Durability::Written),
             IntentMode::Off => None,
         },
+        serialize_tag: config.registry.serialize_tag,
         settling: proxy::Settling {
             first_look: config.settle.first_look,
             give_up: config.settle.give_up,

@@ -20,10 +20,8 @@ use crate::certs::Trust;
 use crate::certs::show::Row;
 use crate::config;
 use crate::config::Config;
-use crate::config::DialectName;
 use crate::config::IdentityOrigin;
 use crate::config::Located;
-use crate::config::PresetName;
 use crate::config::Problem;
 use crate::config::Problems;
 use crate::config::SchemeName;
@@ -33,9 +31,7 @@ use crate::connect::Connector;
 use crate::connect::Target;
 use crate::connect::address::Policy;
 use crate::delivery;
-use crate::delivery::Dialect;
 use crate::delivery::Signer;
-use crate::delivery::preset::Preset;
 use crate::delivery::sign::Scheme;
 use crate::points::Points;
 use crate::telemetry::chain;
@@ -323,7 +319,7 @@ impl Loader<'_> {
 
     fn endpoint(&mut self, endpoint: &config::Endpoint) -> Option<delivery::Endpoint> {
         let uri = endpoint.url.uri();
-        let url = endpoint.preset.map_or_else(|| uri.clone(), |p| preset(p).complete(uri));
+        let url = endpoint.preset.map_or_else(|| uri.clone(), |p| p.complete(uri));
         let https = url.scheme_str() == Some("https");
         let tls = if https {
             Some(self.client_tls(&endpoint.tls, &endpoint.url.place, HTTP1_AND_2)?)
@@ -352,7 +348,7 @@ impl Loader<'_> {
             name: endpoint.name.value.clone(),
             url,
             connector,
-            dialect: dialect(endpoint.dialect),
+            dialect: endpoint.dialect,
             headers: endpoint.headers.clone(),
             signer,
             timeout: endpoint.timeout,
@@ -485,23 +481,6 @@ fn remedy(error: &certs::Error) -> &'static str {
         | Error::CaNotACa { .. }
         | Error::CaKey { .. } => "do that, with the same `--config` or options as here",
         _ => "put a file there that can be used, or name another",
-    }
-}
-
-fn dialect(name: DialectName) -> Dialect {
-    match name {
-        DialectName::Native => Dialect::Native,
-        DialectName::Distribution => Dialect::Distribution,
-        DialectName::DockerHub => Dialect::DockerHub,
-        DialectName::ArtifactoryPlugin => Dialect::ArtifactoryPlugin,
-    }
-}
-
-fn preset(name: PresetName) -> Preset {
-    match name {
-        PresetName::BuildServiceDocker => Preset::BuildServiceDocker,
-        PresetName::BuildServiceDockerHub => Preset::BuildServiceDockerHub,
-        PresetName::BuildServiceArtifactory => Preset::BuildServiceArtifactory,
     }
 }
 

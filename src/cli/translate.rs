@@ -95,9 +95,13 @@ fn body(arguments: &Arguments, event: &Event) -> Result<Vec<u8>, String> {
     let id = event.id.to_string();
     let payload = arguments.to.write(event, &id).map_err(|error| chain(&error))?;
     if arguments.verbose {
-        say(&format!("content-type: {}", payload.content_type));
-        let known = unsigned(&id, OffsetDateTime::now_utc());
-        for (name, value) in payload.headers.iter().chain(&known) {
+        if let Some(content_type) = &payload.content_type {
+            say(&format!("content-type: {content_type}"));
+        }
+        for (name, value) in &payload.headers {
+            say(&format!("{name}: {value}"));
+        }
+        for (name, value) in unsigned(&id, OffsetDateTime::now_utc()) {
             say(&format!("{name}: {value}"));
         }
     }
@@ -110,6 +114,6 @@ fn kinds() -> impl TypedValueParser<Value = Kind> {
 }
 
 fn dialects() -> impl TypedValueParser<Value = Dialect> {
-    PossibleValuesParser::new(Dialect::ALL.map(|dialect| dialect.as_str()))
+    PossibleValuesParser::new(Dialect::ALL.iter().map(|dialect| dialect.as_str()))
         .try_map(|word| Dialect::of(&word).ok_or("no such dialect"))
 }

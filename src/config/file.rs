@@ -5,6 +5,8 @@
 
 use schemars::JsonSchema;
 
+use crate::delivery::Dialect;
+use crate::delivery::Preset;
 use crate::event::Action;
 use crate::event::Change;
 use crate::listener::Network;
@@ -29,14 +31,12 @@ use super::units::Size;
 use super::url::Upstream;
 use super::url::Url;
 use super::words::Challenge;
-use super::words::DialectName;
 use super::words::Format;
 use super::words::IntentMode;
 use super::words::LayoutName;
 use super::words::Level;
 use super::words::MethodName;
 use super::words::OnFailure;
-use super::words::PresetName;
 use super::words::SchemeName;
 use super::words::Serve;
 
@@ -89,9 +89,13 @@ pub(super) struct Registry {
     pub(super) layout: Option<Located<LayoutName>>,
     /// For the layout `artifactory` only.
     pub(super) artifactory: Option<Located<Artifactory>>,
+    /// Whether a push waits, at most 10 s, until another of the same tag has its answer, so that it is known which
+    /// was last. Otherwise both events say `concurrent: true`.
+    #[schemars(extend("default" = false))]
+    pub(super) serialize_tag: Option<Located<bool>>,
 }
 
-mapping!(Registry { name, upstream, upstream_tls, look, layout, artifactory });
+mapping!(Registry { name, upstream, upstream_tls, look, layout, artifactory, serialize_tag });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -280,9 +284,9 @@ pub(super) struct Endpoint {
     #[schemars(required)]
     pub(super) url: Option<Located<Url>>,
     /// The body and headers it expects. Default: the preset's, else `native`.
-    pub(super) dialect: Option<Located<DialectName>>,
+    pub(super) dialect: Option<Located<Dialect>>,
     /// A receiver whose dialect and path are known; the path is added to `url`.
-    pub(super) preset: Option<Located<PresetName>>,
+    pub(super) preset: Option<Located<Preset>>,
     /// Which events it gets. Every rule must let an event through.
     pub(super) when: Option<Located<When>>,
     /// Trust and identity towards it.
@@ -299,14 +303,30 @@ pub(super) struct Endpoint {
     pub(super) concurrency: Option<Located<Count>>,
     /// Attempts in a time: `50/s`, `600/m`. Default: as many as it takes.
     pub(super) rate: Option<Located<Rate>>,
+    /// Whether a newer event of a tag takes the place of an older one that the receiver has not taken yet: for
+    /// receivers that only want to know what the tag names now.
+    #[schemars(extend("default" = false))]
+    pub(super) latest_only: Option<Located<bool>>,
     /// Allows an `http://` URL: everyone on the way can read and change what is sent.
     #[schemars(extend("default" = false))]
     pub(super) insecure_http: Option<Located<bool>>,
 }
 
 mapping!(Endpoint {
-    name, url, dialect, preset, when, tls, sign, headers, timeout, concurrency, rate, insecure_http,
-} later { "latest_only" });
+    name,
+    url,
+    dialect,
+    preset,
+    when,
+    tls,
+    sign,
+    headers,
+    timeout,
+    concurrency,
+    rate,
+    latest_only,
+    insecure_http,
+});
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -36,6 +36,8 @@ use std::time::Duration;
 use http::HeaderName;
 use http::HeaderValue;
 
+use crate::delivery::Dialect;
+use crate::delivery::Preset;
 use crate::event::Filter;
 use crate::listener::Network;
 use crate::registry::Layout;
@@ -63,14 +65,12 @@ pub use self::units::Rate;
 pub use self::url::Upstream;
 pub use self::url::Url;
 pub use self::words::Challenge;
-pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::IntentMode;
 pub use self::words::LayoutName;
 pub use self::words::Level;
 pub use self::words::MethodName;
 pub use self::words::OnFailure;
-pub use self::words::PresetName;
 pub use self::words::SchemeName;
 pub use self::words::Serve;
 
@@ -115,6 +115,8 @@ pub struct Registry {
     pub look: Option<Look>,
     /// How its paths name repositories.
     pub layout: Layout,
+    /// Whether a push waits for the answer to another of the same tag.
+    pub serialize_tag: bool,
 }
 
 /// Trust and identity towards a server.
@@ -218,9 +220,9 @@ pub struct Endpoint {
     /// Where events are posted. `http` only if the operator insisted.
     pub url: Located<Url>,
     /// The body and headers it expects; the preset's, if there is one.
-    pub dialect: DialectName,
-    /// Completes the path of the URL; whoever maps the name to its preset does that.
-    pub preset: Option<PresetName>,
+    pub dialect: Dialect,
+    /// Completes the path of the URL; whoever connects there does that.
+    pub preset: Option<Preset>,
     /// Which events it gets.
     pub when: Filter,
     /// Trust and identity towards it.
@@ -235,6 +237,8 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// Attempts in a time; as many as it takes, where nothing is said.
     pub rate: Option<Rate>,
+    /// Whether a newer event of a tag takes the place of an older one that is not taken yet.
+    pub latest_only: bool,
 }
 
 impl Listener {

@@ -56,6 +56,7 @@ pub use self::dialect::Dialect;
 pub use self::dialect::Unwritable;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
+pub use self::preset::Preset;
 pub use self::sign::Signer;
 
 use self::health::Health;
@@ -182,11 +183,13 @@ impl Endpoint {
     ) -> Result<Request<Bytes>, Unwritable> {
         let payload = self.dialect.write(event, delivery_id)?;
         let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, USER_AGENT);
+        if let Some(content_type) = &payload.content_type {
+            set(&mut headers, &header::CONTENT_TYPE, content_type);
+        }
         for (name, value) in &payload.headers {
             set(&mut headers, name, value);
         }
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(payload.content_type));
-        headers.insert(header::USER_AGENT, USER_AGENT);
         // What the configuration says takes the place of the dialect's, once per name.
         let configured: Vec<_> = self.headers.iter().filter(|(n, _)| may_be_set(n)).collect();
         for (place, (name, value)) in configured.iter().enumerate() {
@@ -201,7 +204,7 @@ impl Endpoint {
             None => sign::unsigned(delivery_id, timestamp),
         };
         for (name, value) in &ours {
-            set(&mut headers, name, value);
+            set(&mut headers, &HeaderName::from_static(name), value);
         }
         let mut request = Request::new(Bytes::from(payload.body));
         *request.method_mut() = Method::POST;
@@ -245,10 +248,10 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Sets a header of ours. Names and values that HTTP does not allow cannot come from a dialect or a
-/// signer; one that did would be left out rather than stop the delivery.
-fn set(headers: &mut HeaderMap, name: &str, value: &str) {
-    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+/// Sets a header of ours. A value that HTTP does not allow does not come from a dialect or a signer; one
+/// that did would be left out rather than stop the delivery.
+fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }

@@ -236,6 +236,7 @@ mod tests {
             digest_from: None,
             integrity: None,
             current_digest: None,
+            concurrent: false,
             time: datetime!(2026-03-01 11:15:02.123456789 +2),
             started_at: None,
             answered_at: None,

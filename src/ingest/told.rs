@@ -129,6 +129,7 @@ impl<'a> Reading<'a> {
             digest_from: None,
             integrity: None,
             current_digest: None,
+            concurrent: false,
             time: told.time.unwrap_or(self.received),
             started_at: None,
             answered_at: None,

@@ -42,12 +42,26 @@ pub(super) struct Heads<Io> {
     idle: Duration,
     /// A byte of the next head has come.
     begun: bool,
+    line: Line,
     patience: Patience,
     late: Option<Late>,
     refusal: Refusal,
     /// What is left to write of a refusal.
     word: Option<Bytes>,
 }
+
+/// How much of the line that names the target has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// At most the empty lines that may be before it (RFC 9112 §2.2).
+    Before,
+    Method,
+    Target,
+    Over,
+}
+
+/// What no target may have, in place of what none may have either.
+const NO_TARGET: u8 = 0;
 
 /// Whose turn it is on a connection; shared with its service.
 #[derive(Debug, Default)]
@@ -136,12 +150,35 @@ impl<Io> Heads<Io> {
         refusal: Refusal,
     ) -> Self {
         let (patience, late) = (Patience::default(), None);
-        Self { io, turn, head, idle, begun: false, patience, late, refusal, word: None }
+        let (begun, line) = (false, Line::Before);
+        Self { io, turn, head, idle, begun, line, patience, late, refusal, word: None }
     }
 
     /// What ended the connection, if it was its time.
     pub(super) fn late(&self) -> Option<Late> {
         self.late
+    }
+
+    /// Has hyper refuse a target with a `#`, which it would cut off with what is behind it: nobody but us would
+    /// take the rest for the target that was written (RFC 9112 §3.2, delivery-guarantees 8.2).
+    ///
+    /// A head that comes together with the request before is not seen here. Its target is cut off, for the
+    /// registry and for the event alike.
+    fn forbid_fragment(&mut self, bytes: &mut [u8]) {
+        for byte in bytes {
+            match (self.line, *byte) {
+                (Line::Over, _) => return,
+                (Line::Before, b'\r' | b'\n') => {}
+                (_, b'\n') => self.line = Line::Over,
+                (Line::Before | Line::Method, b' ') => self.line = Line::Target,
+                (Line::Before, _) => self.line = Line::Method,
+                (Line::Target, b'#') => {
+                    *byte = NO_TARGET;
+                    self.line = Line::Over;
+                }
+                _ => {}
+            }
+        }
     }
 
     /// Takes what would be said instead of `bytes`, which say it badly.
@@ -206,6 +243,8 @@ impl<Io: AsyncRead + Unpin> AsyncRead for Heads<Io> {
                 this.begun = true;
                 this.patience.moved();
             }
+            let come = out.filled_mut().get_mut(before..);
+            this.forbid_fragment(come.unwrap_or_default());
             return polled;
         }
         let (limit, late) = match this.begun {
@@ -262,6 +301,7 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Heads<Io> {
         if this.turn.phase() == Phase::Said {
             this.turn.set(Phase::Theirs);
             this.begun = false;
+            this.line = Line::Before;
             this.patience.moved();
             // hyper need not read before something has come, and yet the wait begins here. It cannot be
             // over already; this sees to it that its end wakes the task.

@@ -19,6 +19,7 @@ use super::Error;
 use super::deliveries;
 use super::endpoints::Endpoints;
 use super::intents;
+use super::shared::Shared;
 use super::tags;
 
 /// What a transaction will have done once it is committed.
@@ -36,6 +37,17 @@ pub(super) struct Effects {
     pub(super) owed: BTreeMap<i64, Owed>,
     /// The claims that end with it: endpoint and event.
     pub(super) released: Vec<(i64, i64)>,
+    /// The claims that it made itself; they end with it in any case.
+    pub(super) taken: Vec<(i64, i64)>,
+    /// The deliveries whose place a newer event took.
+    pub(super) replaced: Vec<Replaced>,
+}
+
+/// A delivery whose place a newer event took.
+pub(super) struct Replaced {
+    pub(super) endpoint: i64,
+    pub(super) event: i64,
+    pub(super) by: i64,
 }
 
 /// What a transaction did to one endpoint.
@@ -53,12 +65,13 @@ pub(super) struct Owed {
 /// append added: should its commit have reached the disk all the same, they are new to the caller.
 pub(super) fn append(
     connection: &Connection,
-    endpoints: &Endpoints,
+    shared: &Shared,
     append: &Append,
     now: i64,
     earlier: &mut HashSet<EventId>,
     effects: &mut Effects,
 ) -> rusqlite::Result<Result<Vec<Appended>, Error>> {
+    let endpoints = &shared.endpoints;
     // A look speaks of one tag. Where an append is about several, nobody can say which.
     let first = append.events.iter().find_map(|event| event.tag.as_ref());
     let one_tag = append.events.iter().all(|e| e.tag.is_none() || e.tag.as_ref() == first);
@@ -84,7 +97,7 @@ pub(super) fn append(
             continue;
         }
         let event = event.clone();
-        appended.push(add(connection, endpoints, append, event, before, now, effects)?);
+        appended.push(add(connection, shared, append, event, before, now, effects)?);
     }
     intents::fulfil(connection, append.intent)?;
     Ok(Ok(appended))
@@ -92,7 +105,7 @@ pub(super) fn append(
 
 fn add(
     connection: &Connection,
-    endpoints: &Endpoints,
+    shared: &Shared,
     append: &Append,
     mut event: Event,
     before: &Before,
@@ -125,7 +138,10 @@ fn add(
             Envelope::of(&event).to_json(),
         ])?;
     let mut owed_to = Vec::new();
-    for endpoint in endpoints.wanting(&event) {
+    for endpoint in shared.endpoints.wanting(&event) {
+        if endpoint.latest_only {
+            deliveries::replace(connection, &shared.claims, endpoint, &event, sequence, effects)?;
+        }
         deliveries::owe(connection, endpoint, &event, sequence, now)?;
         let owed = effects.owed.entry(endpoint.id).or_default();
         owed.change += 1;

@@ -8,6 +8,7 @@ use rusqlite::TransactionBehavior;
 use rusqlite::params;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
+use tracing::info;
 
 use crate::event::EventId;
 use crate::event::IntentId;
@@ -18,6 +19,7 @@ use super::AttemptOutcome;
 use super::Error;
 use super::append;
 use super::append::Effects;
+use super::append::Replaced;
 use super::deliveries;
 use super::deliveries::millis;
 use super::endpoints::last_sequence;
@@ -93,10 +95,13 @@ impl Done {
     pub(super) fn answer(self, batch: Vec<Command>, shared: &Shared) {
         let Self { replies, effects } = self;
         let metrics = &shared.metrics;
-        shared.release(effects.released);
+        shared.claims.release(effects.released);
         metrics.appends.inc_by(u64::try_from(effects.added.len()).unwrap_or_default());
         metrics.repeats.inc_by(effects.repeats);
         metrics.outcomes.inc_by(effects.outcomes);
+        for replaced in &effects.replaced {
+            say_replaced(shared, replaced);
+        }
         for (id, owed) in &effects.owed {
             if let Some(endpoint) = shared.endpoints.with_id(*id) {
                 metrics.owed_to(&endpoint.name, owed.outstanding);
@@ -121,6 +126,19 @@ impl Done {
     }
 }
 
+/// No event goes away without a word.
+fn say_replaced(shared: &Shared, replaced: &Replaced) {
+    if let Some(endpoint) = shared.endpoints.with_id(replaced.endpoint) {
+        shared.metrics.replaced_at(&endpoint.name);
+        info!(
+            endpoint = endpoint.name,
+            sequence = replaced.event,
+            by = replaced.by,
+            "A newer event of the tag took the place of this one"
+        );
+    }
+}
+
 /// Does everything in one transaction and commits it.
 pub(super) fn transact(
     connection: &mut Connection,
@@ -136,14 +154,9 @@ pub(super) fn transact(
     let mut replies = Vec::with_capacity(batch.len());
     for command in batch {
         replies.push(match command {
-            Command::Append(append, _) => Reply::Append(append::append(
-                &transaction,
-                endpoints,
-                append,
-                now,
-                earlier,
-                effects,
-            )?),
+            Command::Append(append, _) => {
+                Reply::Append(append::append(&transaction, shared, append, now, earlier, effects)?)
+            }
             Command::Record(outcome, _) => {
                 Reply::Record(deliveries::record(&transaction, endpoints, outcome, effects)?)
             }

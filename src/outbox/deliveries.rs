@@ -10,6 +10,8 @@ use crate::event::Event;
 use super::DeliveryId;
 use super::Error;
 use super::append::Effects;
+use super::append::Replaced;
+use super::claims::Claims;
 use super::endpoints::Endpoint;
 use super::endpoints::Endpoints;
 use super::endpoints::first_bytes;
@@ -72,6 +74,10 @@ pub const DETAIL_BYTES: usize = 4096;
 /// How many attempts of a delivery are kept; older ones are counted only.
 pub(super) const ATTEMPTS_KEPT: u32 = 20;
 
+/// The most deliveries whose place one event takes; where more are owed, as after the option was switched on, the
+/// next event of the tag goes on.
+const REPLACED_AT_ONCE: i64 = 1000;
+
 /// Writes down that an event is owed to an endpoint.
 pub(super) fn owe(
     connection: &Connection,
@@ -88,13 +94,87 @@ pub(super) fn owe(
                  WHERE endpoint = ?2 AND lane = ?3 AND ended_at IS NULL
              ) THEN 'waiting' ELSE 'ready' END, ?4)",
         )?
-        .execute(params![
-            sequence,
-            endpoint.id,
-            i64::from_be_bytes(first_bytes(&event.lane())),
-            now
-        ])?;
+        .execute(params![sequence, endpoint.id, lane(event), now])?;
     Ok(())
+}
+
+/// Ends what a newer event of the lane takes the place of (option `latest_only`), except what is being attempted:
+/// of that its own outcome decides. Lanes are told apart by a hash, and two registries may share one: only what is
+/// about the very same tag is replaced.
+pub(super) fn replace(
+    connection: &Connection,
+    claims: &Claims,
+    endpoint: &Endpoint,
+    event: &Event,
+    by: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<()> {
+    let now = millis(OffsetDateTime::now_utc());
+    let older: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT d.event FROM deliveries d INDEXED BY deliveries_lane
+             JOIN events e ON e.sequence = d.event
+             WHERE d.endpoint = ?1 AND d.lane = ?2 AND d.ended_at IS NULL
+                 AND e.envelope ->> '$.subject' = ?3 AND e.envelope ->> '$.data.registry' = ?4
+             ORDER BY d.event LIMIT ?5",
+        )?
+        .query_map(
+            params![endpoint.id, lane(event), event.subject(), event.registry, REPLACED_AT_ONCE],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    for older in older {
+        if claims.take(endpoint.id, older) {
+            effects.taken.push((endpoint.id, older));
+            end_replaced(connection, endpoint.id, older, by, now, effects)?;
+        }
+    }
+    // What collided with the lane goes ahead, if it was behind what went.
+    promote(connection, endpoint.id, lane(event))?;
+    Ok(())
+}
+
+fn end_replaced(
+    connection: &Connection,
+    endpoint: i64,
+    event: i64,
+    by: i64,
+    now: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE deliveries SET state = 'replaced', ended_at = ?3, reason = ?4
+             WHERE event = ?1 AND endpoint = ?2",
+        )?
+        .execute(params![event, endpoint, now, format!("by {by}")])?;
+    effects.owed.entry(endpoint).or_default().change -= 1;
+    effects.replaced.push(Replaced { endpoint, event, by });
+    Ok(())
+}
+
+/// The newest event of the same tag that waits behind this one.
+fn newer(
+    connection: &Connection,
+    endpoint: i64,
+    lane: i64,
+    event: i64,
+) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT d.event FROM deliveries d INDEXED BY deliveries_lane
+             JOIN events e ON e.sequence = d.event JOIN events this ON this.sequence = ?3
+             WHERE d.endpoint = ?1 AND d.lane = ?2 AND d.ended_at IS NULL AND d.event > ?3
+                 AND e.envelope ->> '$.subject' = this.envelope ->> '$.subject'
+                 AND e.envelope ->> '$.data.registry' = this.envelope ->> '$.data.registry'
+             ORDER BY d.event DESC LIMIT 1",
+        )?
+        .query_row([endpoint, lane, event], |row| row.get(0))
+        .optional()
+}
+
+fn lane(event: &Event) -> i64 {
+    i64::from_be_bytes(first_bytes(&event.lane()))
 }
 
 /// Writes down the end of an attempt. One that is there already, or of a delivery that has ended, is
@@ -156,6 +236,14 @@ pub(super) fn record(
         ])?;
     write_attempt(connection, event, endpoint.id, outcome)?;
     effects.outcomes += 1;
+    if ended_at.is_none()
+        && endpoint.latest_only
+        && let Some(by) = newer(connection, endpoint.id, lane, event)?
+    {
+        end_replaced(connection, endpoint.id, event, by, millis(outcome.ended_at), effects)?;
+        let promoted = promote(connection, endpoint.id, lane)?;
+        effects.owed.entry(endpoint.id).or_default().claimable += u64::from(promoted);
+    }
     if ended_at.is_some() {
         let owed = effects.owed.entry(endpoint.id).or_default();
         owed.change -= 1;

@@ -105,7 +105,8 @@ pub(super) fn oldest_owed(
     oldest.map_or(Ok(None), |event| appended_at(connection, event))
 }
 
-/// All that a claim needs; an error that is not SQLite's names what cannot be read.
+/// All that a claim needs, or nothing if the delivery has ended; an error that is not SQLite's names what cannot
+/// be read.
 pub(super) fn claim(
     connection: &Connection,
     endpoint: &Endpoint,
@@ -123,7 +124,7 @@ pub(super) fn claim(
         .prepare_cached(
             "SELECT d.attempts, d.event_failures, e.appended_at, e.envelope
              FROM deliveries d JOIN events e ON e.sequence = d.event
-             WHERE d.event = ?1 AND d.endpoint = ?2",
+             WHERE d.event = ?1 AND d.endpoint = ?2 AND d.ended_at IS NULL",
         )?
         .query_row([sequence, endpoint.id], read)
         .optional()?;

@@ -33,6 +33,8 @@ pub(super) struct Endpoint {
     pub(super) owed_at_open: i64,
     /// Goes up with every delivery that can newly be claimed.
     pub(super) owed: watch::Sender<u64>,
+    /// Whether a newer event of a lane takes the place of an older one.
+    pub(super) latest_only: bool,
     filters: Vec<Filter>,
 }
 
@@ -67,14 +69,16 @@ impl Endpoints {
                 name,
                 owed_at_open: row.get(2)?,
                 owed: watch::Sender::new(0),
+                latest_only: false,
                 filters: Vec::new(),
             });
         }
         drop(rows);
         drop(statement);
         transaction.commit()?;
-        for Subscription { endpoint, filter } in subscriptions {
+        for Subscription { endpoint, filter, latest_only } in subscriptions {
             if let Some(row) = all.iter_mut().find(|row| row.name == endpoint) {
+                row.latest_only |= latest_only;
                 row.filters.push(filter);
             }
         }

@@ -20,6 +20,7 @@ pub struct Metrics {
     pub(super) failures: Counter,
     pub(super) failed: Gauge,
     pub(super) forgotten: Counter,
+    replaced: Family<Endpoint, Counter>,
     owed: Family<Endpoint, Gauge>,
     oldest: Family<Endpoint, Gauge>,
 }
@@ -41,6 +42,7 @@ impl Default for Metrics {
             failures: Counter::default(),
             failed: Gauge::default(),
             forgotten: Counter::default(),
+            replaced: Family::default(),
             owed: Family::default(),
             oldest: Family::default(),
         }
@@ -72,6 +74,11 @@ impl Metrics {
         );
         page.register("failed", "1 while the outbox takes nothing", self.failed.clone());
         page.register("forgotten", "Events removed because they are old", self.forgotten.clone());
+        page.register(
+            "replaced",
+            "Deliveries whose place a newer event of the tag took, where the endpoint wants the latest only",
+            self.replaced.clone(),
+        );
         page.register("owed", "Deliveries neither acked nor dead", self.owed.clone());
         page.register(
             "oldest_owed_timestamp_seconds",
@@ -84,6 +91,10 @@ impl Metrics {
         self.commits.inc();
         self.batch.observe(f64::from(u32::try_from(commands).unwrap_or(u32::MAX)));
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn replaced_at(&self, endpoint: &str) {
+        self.replaced.get_or_create(&label(endpoint)).inc();
     }
 
     pub(super) fn owed_to(&self, endpoint: &str, owed: i64) {

@@ -12,6 +12,7 @@
 
 mod append;
 mod batch;
+mod claims;
 mod deliveries;
 mod delivery_id;
 mod directory;
@@ -90,6 +91,9 @@ pub struct Subscription {
     pub endpoint: String,
     /// The events it wants.
     pub filter: Filter,
+    /// Whether only the last event of a lane matters to it: a newer one takes the place of an older one that
+    /// is not taken yet.
+    pub latest_only: bool,
 }
 
 /// A handle on the open outbox. All clones are the same outbox; it is closed by [`Outbox::close`], or

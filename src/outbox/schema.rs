@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | `events` | one event, never changed | `sequence`: its place in the order of all (gaps allowed, never back). `id`: the event's id, time-ordered, so that the index grows at its end. `intent`: the exchange it came from. `key`: what two reports of one fact share. `appended_at`. `envelope`: the CloudEvents JSON as delivered. |
 //! | `endpoints` | a name deliveries refer to | `id`, `name`, and `owed`: how many deliveries to it are outstanding, kept with every transaction so that nobody has to count a million rows. A row stays when the endpoint leaves the configuration: so do the events it is owed. |
-//! | `deliveries` | one event owed to one endpoint | `event`, `endpoint`. `lane`: 64 bits of the SHA-256 of the event's lane; lanes that collide only wait for each other. `state`: see below. `due_at`: when the next attempt may start. `attempts` and `event_failures` so far. `ended_at` and `reason` once it is `acked` or `dead`. |
+//! | `deliveries` | one event owed to one endpoint | `event`, `endpoint`. `lane`: 64 bits of the SHA-256 of the event's lane; lanes that collide only wait for each other. `state`: see below. `due_at`: when the next attempt may start. `attempts` and `event_failures` so far. `ended_at` and `reason` once it is `acked`, `replaced` or `dead`. |
 //! | `attempts` | one exchange of a delivery | `event`, `endpoint`, `number`, `started_at`, `ended_at`, `class`, `status`, `detail`. The last twenty of each delivery. |
 //! | `tags` | what a tag was last known to be | `registry`, `repository`, `tag`. `digest`: null where the tag was deleted. `sequence`, `at`: of the event that said so. No row: we never knew, or no longer do. A delete by digest reads all tags of its repository: an index by digest would cost every push two pages at random places. |
 //! | `manifests` | the size of one manifest's content | `digest`, `total_size`; `number` grows, so that the oldest rows can be found and forgotten. |
@@ -26,6 +26,7 @@
 //! | `ready` | first of its lane and never attempted: due at once, whatever the clock says |
 //! | `later` | first of its lane, attempted, due again at `due_at` |
 //! | `acked` | the receiver took it |
+//! | `replaced` | a newer event of its lane took its place, `reason` says which: `by <sequence>` |
 //! | `dead` | given up, `reason` says why |
 //!
 //! The first of a lane is marked rather than searched for, and all three indexes of `deliveries` hold
@@ -69,7 +70,9 @@ CREATE TABLE deliveries (
     event          INTEGER NOT NULL REFERENCES events (sequence),
     endpoint       INTEGER NOT NULL REFERENCES endpoints (id),
     lane           INTEGER NOT NULL,
-    state          TEXT    NOT NULL CHECK (state IN ('waiting', 'ready', 'later', 'acked', 'dead')),
+    state          TEXT    NOT NULL CHECK (
+        state IN ('waiting', 'ready', 'later', 'acked', 'replaced', 'dead')
+    ),
     due_at         INTEGER NOT NULL,
     attempts       INTEGER NOT NULL DEFAULT 0,
     event_failures INTEGER NOT NULL DEFAULT 0,

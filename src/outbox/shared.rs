@@ -1,8 +1,6 @@
 //! What the handles and the two threads of an outbox have in common.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
 use tokio::sync::watch;
 
@@ -13,6 +11,7 @@ use super::Claim;
 use super::Metrics;
 use super::State;
 use super::batch::Command;
+use super::claims::Claims;
 use super::endpoints::Endpoints;
 use super::queue::Queue;
 use super::reader::Query;
@@ -32,8 +31,7 @@ pub(super) struct Shared {
     pub(super) state: watch::Sender<State>,
     /// Becomes true when the writing thread has ended and let go of everything.
     pub(super) ended: watch::Sender<bool>,
-    /// Claims that have ended: endpoint and event. The reading thread takes them from here.
-    released: Mutex<Vec<(i64, i64)>>,
+    pub(super) claims: Claims,
 }
 
 impl Shared {
@@ -54,13 +52,8 @@ impl Shared {
             points,
             state: watch::Sender::new(State::Working),
             ended: watch::Sender::new(false),
-            released: Mutex::default(),
+            claims: Claims::default(),
         }
-    }
-
-    /// Ends claims. Only after what ended them is committed, or the next query sees them as they were.
-    pub(super) fn release(&self, claims: Vec<(i64, i64)>) {
-        self.released.lock().unwrap_or_else(PoisonError::into_inner).extend(claims);
     }
 
     /// Ends a claim without an attempt.
@@ -68,11 +61,7 @@ impl Shared {
         let endpoint = self.endpoints.with_mark(claim.delivery.endpoint_mark());
         let sequence = claim.event.sequence.and_then(|sequence| i64::try_from(sequence).ok());
         if let (Some(endpoint), Some(sequence)) = (endpoint, sequence) {
-            self.release(vec![(endpoint.id, sequence)]);
+            self.claims.release([(endpoint.id, sequence)]);
         }
-    }
-
-    pub(super) fn take_released(&self) -> Vec<(i64, i64)> {
-        std::mem::take(&mut *self.released.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

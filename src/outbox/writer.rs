@@ -154,6 +154,7 @@ impl Writer {
         let result = self.commit(synced, |connection| {
             batch::transact(connection, &shared, batch, &mut earlier, &mut effects)
         });
+        shared.claims.release(std::mem::take(&mut effects.taken));
         match result {
             Ok(replies) => Ok(Done { replies, effects }),
             Err(source) => {

@@ -20,6 +20,7 @@ mod location;
 mod look;
 mod metrics;
 mod observe;
+mod overlap;
 mod paced;
 mod protocol;
 mod record;
@@ -87,6 +88,7 @@ use self::headers::Client;
 use self::known::KnownTags;
 use self::linger::Early;
 use self::look::Look;
+use self::overlap::Overlaps;
 use self::protocol::Rules;
 use self::settle::Settler;
 use self::settle::rules::Schedule;
@@ -119,6 +121,8 @@ pub struct Config {
     pub intent: Option<Durability>,
     /// What to do with a push whose event cannot be kept.
     pub on_failure: OnFailure,
+    /// Whether a push waits for the answer to another of the same tag.
+    pub serialize_tag: bool,
     /// When to look at pushes of unknown end.
     pub settling: Settling,
     /// How long, and how much.
@@ -179,6 +183,7 @@ struct Inner {
     upstream: Upstream,
     look: Look,
     known: KnownTags,
+    overlaps: Overlaps,
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
@@ -236,6 +241,7 @@ impl Proxy {
             upstream,
             look,
             known,
+            overlaps: Overlaps::default(),
             copies,
             outbox,
             unrecorded,
@@ -339,7 +345,7 @@ impl Inner {
     ) -> Response<ResponseBody> {
         let (mut parts, body) = request.into_parts();
         let mut body = (!body.is_end_stream()).then_some(body);
-        match check(&parts, &mut body, self.idle()).await {
+        match check(&parts, &mut body, &self.config.layout, self.idle()).await {
             Ok(()) => {}
             Err(refused) => {
                 self.metrics.refused(&refused);
@@ -440,7 +446,12 @@ fn ended_for(version: Version, mut response: Response<ResponseBody>) -> Response
 
 /// Refuses what could be understood in two ways. A body that turns out to be empty where there may be none
 /// is taken away.
-async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Result<(), Refused> {
+async fn check(
+    parts: &Parts,
+    body: &mut Option<Incoming>,
+    layout: &Layout,
+    idle: Duration,
+) -> Result<(), Refused> {
     framing::check(parts)?;
     let method = &parts.method;
     if matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
@@ -455,6 +466,10 @@ async fn check(parts: &Parts, body: &mut Option<Incoming>, idle: Duration) -> Re
         return Ok(());
     }
     let path = parts.uri.path();
+    // Beside `/v2/` registries have APIs of their own, whose paths are theirs to read.
+    if !layout.could_push(path) {
+        return Ok(());
+    }
     let sound = match *method {
         Method::PUT => Ambiguous::check(path).and_then(|()| Ambiguous::check_push(path)),
         _ => Ambiguous::check(path),

@@ -5,6 +5,8 @@ use super::Reference;
 use super::RepositoryName;
 use super::Route;
 use super::percent_decoded;
+use super::readings::Root;
+use super::readings::could_push;
 
 /// How a registry's paths name what they are about.
 ///
@@ -90,6 +92,17 @@ impl Layout {
             (None, None) => ArtifactoryName::of(repository),
         };
         (route, name)
+    }
+
+    /// Whether some reader could take a path, however it is spelled, for that of a manifest or of an upload.
+    /// Only then it matters whether there are two ways to read it.
+    #[must_use]
+    pub fn could_push(&self, path: &str) -> bool {
+        let root = match self {
+            Self::Plain => Root::First,
+            Self::Artifactory { .. } => Root::Anywhere,
+        };
+        could_push(path, root)
     }
 
     /// What goes before a client's path, byte for byte as it is, to make the registry's own of it.

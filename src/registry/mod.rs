@@ -4,14 +4,17 @@
 //! its text follows the grammar of the OCI distribution specification (v1.1.1, "Pulling manifests")
 //! and of the OCI image specification ("Digests").
 
+mod ambiguous;
 mod descriptor;
 mod digest;
 mod layout;
 mod manifest;
 mod name;
+mod readings;
 mod reference;
 mod route;
 
+pub use self::ambiguous::Ambiguous;
 pub use self::descriptor::InvalidMediaType;
 pub use self::descriptor::MediaType;
 pub use self::digest::Algorithm;
@@ -31,6 +34,5 @@ pub use self::name::RepositoryName;
 pub use self::reference::InvalidReference;
 pub use self::reference::Reference;
 pub use self::reference::Tag;
-pub use self::route::Ambiguous;
 pub use self::route::Route;
 pub use self::route::percent_decoded;

@@ -20,6 +20,7 @@ mod exhaustion;
 mod framing;
 mod identities;
 mod kill;
+mod lanes;
 mod lies;
 mod limits;
 mod options;

@@ -248,7 +248,8 @@ fn every_command_teaches_itself() {
         assert!(done.out.contains("\n  pushbell "), "an example of {words:?}: {}", done.out);
     }
     let translate = command(&work, &["translate", "--help"]).ok().out;
-    for word in ["docker-hub, artifactory-plugin]", "[possible values: native, distribution"] {
+    for word in ["docker-hub, artifactory-plugin]", "[possible values: native, cloudevents-binary"]
+    {
         assert!(translate.contains(word), "{word} in {translate}");
     }
     let health = command(&work, &["health", "--help"]).ok().out;

@@ -17,9 +17,9 @@ use crate::config::read::quoted;
 use crate::config::units::Count;
 use crate::config::units::Period;
 use crate::config::url::Url;
-use crate::config::words::DialectName;
-use crate::config::words::PresetName;
 use crate::config::words::SchemeName;
+use crate::delivery::Dialect;
+use crate::delivery::Preset;
 use crate::delivery::may_be_set;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
@@ -119,6 +119,7 @@ impl Checker<'_> {
             timeout,
             concurrency,
             rate: value.rate.map(|rate| rate.value),
+            latest_only: value.latest_only.is_some_and(|wanted| wanted.value),
         })
     }
 
@@ -136,11 +137,11 @@ impl Checker<'_> {
 
     fn dialect(
         &mut self,
-        dialect: Option<Located<DialectName>>,
-        preset: Option<&Located<PresetName>>,
-    ) -> DialectName {
+        dialect: Option<Located<Dialect>>,
+        preset: Option<&Located<Preset>>,
+    ) -> Dialect {
         let Some(preset) = preset else {
-            return dialect.map_or(DialectName::Native, |dialect| dialect.value);
+            return dialect.map_or(Dialect::Native, |dialect| dialect.value);
         };
         let its = preset.dialect();
         if let Some(dialect) = dialect.filter(|dialect| dialect.value != its) {
@@ -298,7 +299,7 @@ impl Checker<'_> {
             endpoints.push(Endpoint {
                 name: Located::new(name, url.place.clone()),
                 url,
-                dialect: DialectName::Native,
+                dialect: Dialect::Native,
                 preset: None,
                 when: Filter::default(),
                 tls: Tls { ca: ca.clone(), identity: None },
@@ -307,6 +308,7 @@ impl Checker<'_> {
                 timeout: TIMEOUT,
                 concurrency: CONCURRENCY,
                 rate: None,
+                latest_only: false,
             });
         }
         endpoints

@@ -259,7 +259,15 @@ impl Checker<'_> {
         let tls = self.tls(written.upstream_tls, identities);
         let look = written.look.and_then(|look| self.look(look));
         let layout = self.layout(written.layout, written.artifactory);
-        Some(Registry { name: name?, upstream: upstream?, tls, look, layout: layout? })
+        let serialize_tag = written.serialize_tag.is_some_and(|wanted| wanted.value);
+        Some(Registry {
+            name: name?,
+            upstream: upstream?,
+            tls,
+            look,
+            layout: layout?,
+            serialize_tag,
+        })
     }
 
     fn layout(

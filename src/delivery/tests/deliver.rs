@@ -43,7 +43,11 @@ fn open(directory: &TempDir) -> Outbox {
     let filter = Filter { actions: vec![Action::Push, Action::Delete], ..Filter::default() };
     let config = outbox::Config {
         directory: directory.path().join("state"),
-        subscriptions: vec![Subscription { endpoint: "build".to_owned(), filter }],
+        subscriptions: vec![Subscription {
+            endpoint: "build".to_owned(),
+            filter,
+            latest_only: false,
+        }],
         points: Points::default(),
     };
     Outbox::open(config, outbox::Metrics::default()).unwrap()

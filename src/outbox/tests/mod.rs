@@ -84,8 +84,11 @@ fn everything() -> Filter {
 }
 
 fn config(directory: &Path, endpoints: &[&str]) -> Config {
-    let subscription =
-        |name: &&str| Subscription { endpoint: (*name).to_owned(), filter: everything() };
+    let subscription = |name: &&str| Subscription {
+        endpoint: (*name).to_owned(),
+        filter: everything(),
+        latest_only: name.starts_with("latest"),
+    };
     Config {
         directory: directory.join("outbox"),
         subscriptions: endpoints.iter().map(subscription).collect(),

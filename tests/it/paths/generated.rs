@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::thread;
 use std::time::Instant;
 
@@ -92,10 +94,41 @@ fn same_references(direct: &mut Pusher, repository: &str, told: &[String]) {
     let digest = sha256(INDEX.as_bytes());
     let tags: BTreeSet<&str> = told.iter().map(String::as_str).filter(|t| *t != digest).collect();
     let listed = direct.ask("GET", &format!("/v2/{repository}/tags/list"), "");
+    if tags.contains("tags") {
+        // What Distribution keeps in memory it finds by name: the tag in place of the tags around it, which
+        // it does not list any more.
+        assert_eq!(listed.status, 404, "{repository}: {listed:?}");
+        for tag in tags {
+            let accept = "Accept: application/vnd.oci.image.index.v1+json\r\n";
+            let asked = direct.ask("HEAD", &format!("/v2/{repository}/manifests/{tag}"), accept);
+            assert_eq!(asked.status, 200, "{repository}: there is no {tag}");
+        }
+        return;
+    }
+    // Who was only pushed to by digest has no list at all.
+    let expected = if tags.is_empty() { 404 } else { 200 };
+    assert_eq!(listed.status, expected, "{repository}: {tags:?}, but {listed:?}");
     let listed: serde_json::Value = serde_json::from_str(&listed.body).unwrap();
     let listed = listed["tags"].as_array().cloned().unwrap_or_default();
     let listed: BTreeSet<_> = listed.iter().filter_map(|tag| tag.as_str()).collect();
     assert_eq!(tags, listed, "{repository}");
+}
+
+#[test]
+fn a_tag_that_the_registry_has_not_is_noticed_even_where_it_lists_none() {
+    let work = Workdir::new();
+    let registry = Registry::in_memory(&work);
+    let mut direct = Pusher::new(registry.host().parse().unwrap());
+    let told = |tags: &[&str]| tags.iter().map(|tag| (*tag).to_owned()).collect::<Vec<_>>();
+    for (tag, pushed) in [("a", &["a"][..]), ("tags", &["a", "tags"])] {
+        let path = format!("/v2/client0/v2/manifests/manifests/{tag}");
+        assert_eq!(direct.put(&path).status, 201);
+        same_references(&mut direct, "client0/v2/manifests", &told(pushed));
+    }
+    let invented = AssertUnwindSafe(|| {
+        same_references(&mut direct, "client0/v2/manifests", &told(&["a", "b", "tags"]));
+    });
+    assert!(catch_unwind(invented).is_err(), "an event of nothing was overlooked");
 }
 
 fn client(number: usize) -> String {
@@ -163,7 +196,7 @@ fn path(rng: &mut Rng, client: &str) -> String {
 
 fn mutate_segments(rng: &mut Rng, segments: &mut Vec<String>) {
     let at = rng.usize(0..segments.len());
-    match rng.u8(0..12) {
+    match rng.u8(0..13) {
         0 => {
             segments
                 .insert(at, one(rng, &["", ".", "..", "%2e", "%2E%2e", "...", ".%2e"]).to_owned());
@@ -183,7 +216,13 @@ fn mutate_segments(rng: &mut Rng, segments: &mut Vec<String>) {
         }
         5 => segments[at] = segments[at].to_ascii_uppercase(),
         6 => segments.push(String::new()),
-        7 => segments[at] = segments[at].replace(':', one(rng, &["%3a", "%3A", "%253a"])),
+        // A way in from beside the registry.
+        7 => {
+            let api = one(rng, &["api", "v2.0", "..", "v2", "x%2fy", "..;x"]);
+            let out = one(rng, &["..", "%2e%2e", "..%2f..", "%5c..", "..;x", "%252e%252e"]);
+            segments.splice(0..0, [api.to_owned(), out.to_owned()]);
+        }
+        8 => segments[at] = segments[at].replace(':', one(rng, &["%3a", "%3A", "%253a"])),
         // All of one segment in escapes.
         _ => {
             let lower = rng.bool();

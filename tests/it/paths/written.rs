@@ -1,3 +1,7 @@
+use std::io::BufReader;
+use std::io::Write as _;
+use std::net::TcpStream;
+
 use crate::support::Registry;
 use crate::support::Scripted;
 use crate::support::Workdir;
@@ -7,6 +11,7 @@ use super::INDEX;
 use super::Pusher;
 use super::events;
 use super::plain;
+use super::read;
 
 /// What a path has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +27,7 @@ enum Is {
 const SAME: Is = Is::Push("team/app", "a");
 
 /// `@` is the digest of what is pushed, in hexadecimal.
-const PATHS: [(&str, Is); 74] = [
+const PATHS: [(&str, Is); 75] = [
     ("/v2/team/app/manifests/a", SAME),
     ("/v2/team/app/%6danifests/a", SAME),
     ("/v2/team/app/%6Danifests/a", SAME),
@@ -43,6 +48,7 @@ const PATHS: [(&str, Is); 74] = [
     ("/v2/team/app/manifests/manifests", Is::Push("team/app", "manifests")),
     ("/v2/team/manifests/manifests/a", Is::Push("team/manifests", "a")),
     ("/v2/manifests/manifests/manifests", Is::Push("manifests", "manifests")),
+    ("/v2/team/app/manifests/tags", Is::Push("team/app", "tags")),
     ("/v2/team/blobs/uploads/manifests/a", Is::Push("team/blobs/uploads", "a")),
     ("/v2/team/tags/list/manifests/a", Is::Push("team/tags/list", "a")),
     ("/v2/v2/manifests/a", Is::Push("v2", "a")),
@@ -140,20 +146,32 @@ fn every_spelling_is_the_push_it_is_for_the_registry() {
     registry.stop();
 }
 
-/// The library that reads targets cuts off what begins with `#`, and so do we then: what the registry
-/// gets and what the event names are the same, which is what matters.
-#[test]
-fn a_fragment_reaches_nobody() {
-    let registry = Scripted::start(|mut conversation| {
+/// A registry that accepts everything, whatever it is asked.
+fn accepting() -> Scripted {
+    Scripted::start(|mut conversation| {
         while let Some(head) = conversation.head() {
             if head.starts_with("HEAD ") {
                 conversation.say("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
-            } else {
-                conversation.body(INDEX.len());
-                conversation.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
+                continue;
             }
+            if head.starts_with("PUT ") || head.starts_with("POST ") {
+                conversation.body(INDEX.len());
+            }
+            conversation.say("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n");
         }
-    });
+    })
+}
+
+/// What the registry was asked, but for our own looks.
+fn targets(registry: &Scripted) -> Vec<String> {
+    let heads = registry.heads();
+    let asked = heads.iter().filter(|head| !head.starts_with("HEAD "));
+    asked.map(|head| head.split(' ').nth(1).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_fragment_is_refused() {
+    let registry = accepting();
     let work = Workdir::new();
     let (mut sidecar, address) = plain(&work, &registry.url());
     let mut client = Pusher::new(address);
@@ -161,23 +179,62 @@ fn a_fragment_reaches_nobody() {
         "/v2/team/app/manifests/a#x",
         "/v2/team/app/manifests/b?y#x",
         "http://evil.example/v2/team/app/manifests/c#/../d",
+        "/v2/team/app/manifests/d#",
+        "#",
     ] {
-        assert_eq!(client.put(path).status, 201, "{path}");
+        let answer = client.put(path);
+        assert_eq!(answer.status, 400, "{path}: {answer:?}");
+        assert!(answer.body.contains("UNSUPPORTED"), "{path}: {answer:?}");
+        // Behind a request that was served, the next one is read as closely.
+        assert_eq!(client.ask("GET", "/v2/", "X: #\r\n").status, 201, "{path}");
+    }
+    // Nobody sees the line of a request that comes together with the one before: it is cut off for all.
+    let put = |target: &str| {
+        let length = INDEX.len();
+        format!("PUT {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{INDEX}")
+    };
+    let mut stream = BufReader::new(TcpStream::connect(address).unwrap());
+    let both = put("/v2/team/app/manifests/e") + &put("/v2/team/app/manifests/f#x");
+    stream.get_mut().write_all(both.as_bytes()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(read(&mut stream, "PUT").0.status, 201);
     }
     sidecar.stop();
-    let heads = registry.heads();
-    let targets: Vec<_> = heads
-        .iter()
-        .filter(|head| head.starts_with("PUT "))
-        .map(|head| head.split(' ').nth(1).unwrap())
-        .collect();
-    assert_eq!(
-        targets,
-        ["/v2/team/app/manifests/a", "/v2/team/app/manifests/b?y", "/v2/team/app/manifests/c"]
-    );
+    let pushed: Vec<_> = targets(&registry).into_iter().filter(|target| target != "/v2/").collect();
+    assert_eq!(pushed, ["/v2/team/app/manifests/e", "/v2/team/app/manifests/f"]);
     let told = events(&sidecar);
     let tags: Vec<_> = told.iter().map(|(_, tag)| tag.as_str()).collect();
-    assert_eq!(tags, ["a", "b", "c"]);
+    assert_eq!(tags, ["e", "f"]);
+}
+
+/// What a registry serves beside `/v2/` is not ours to understand, so it passes, whatever is done to it.
+#[test]
+fn a_registrys_own_api_passes_byte_for_byte() {
+    let registry = accepting();
+    let work = Workdir::new();
+    let (mut sidecar, address) = plain(&work, &registry.url());
+    let mut client = Pusher::new(address);
+    let calls = [
+        ("POST", "/v2/"),
+        ("POST", "/v2/token"),
+        ("POST", "/service/token"),
+        ("POST", "/c/login"),
+        ("DELETE", "/api/v2.0/projects/p/repositories/a%252Fb"),
+        ("PUT", "/api/v2.0/projects/p/repositories/a%252Fb"),
+        ("POST", "/api/v2.0/projects/p/repositories/a%252Fb/artifacts/sha256%3A00/scan?x=%2f"),
+        ("DELETE", "/api/v2.0/projects/p/repositories/a%252Fb/artifacts/sha256:00/tags/1%2f0"),
+        ("POST", "/api/v2.0/projects/p/repositories/a%252Fb/artifacts?from=p/a%2Fb@sha256:00"),
+        ("PUT", "/api/v1/packages/%C3%A4/container/a//b/../c;x=1"),
+        ("POST", "/api/v1/repository/team/app/build/"),
+        ("DELETE", "/v2/team%2Fapp/blobs/sha256:00"),
+    ];
+    for (method, path) in calls {
+        let answer = client.ask(method, path, "");
+        assert_eq!(answer.status, 201, "{method} {path}: {answer:?}");
+    }
+    sidecar.stop();
+    assert_eq!(targets(&registry), calls.map(|(_, path)| path));
+    assert_eq!(events(&sidecar), []);
 }
 
 #[test]

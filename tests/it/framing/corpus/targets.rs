@@ -61,6 +61,8 @@ pub(super) fn cases() -> Vec<Case> {
         ("an asterisk", to("*")),
         ("a backslash for the first slash", to("\\v2\\@@@@\\manifests\\a")),
         ("two slashes before the path", to(&format!("//r{PATH}"))),
+        ("a push with a fragment", to(&format!("{PATH}#x"))),
+        ("a push with a fragment in its query", to(&format!("{PATH}?x#y"))),
         ("a push to a parent", to("/v2/x/../@@@@/manifests/a")),
         ("a push to an escaped parent", to("/v2/x/%2e%2e/@@@@/manifests/a")),
         ("a push with an escaped slash", to("/v2/x%2f@@@@/manifests/a")),
