@@ -5,6 +5,7 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
+mod asked;
 mod classify;
 mod error;
 mod exchange;
@@ -50,21 +51,16 @@ use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper::service::Service;
-use time::OffsetDateTime;
 use tokio::time::sleep;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::body::BoxError;
 use crate::body::discard;
 use crate::budget::Budget;
 use crate::connect::Connector;
-use crate::event;
-use crate::event::Action;
-use crate::event::IntentId;
 use crate::listener::Incoming;
 use crate::listener::Network;
 use crate::listener::Peer;
@@ -75,11 +71,9 @@ use crate::outbox::Outbox;
 use crate::points::Points;
 use crate::registry::Ambiguous;
 use crate::registry::Layout;
-use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
 
-use self::classify::Exchange;
 use self::forward::DISCARD;
 use self::forward::DISCARDED;
 use self::forward::Head;
@@ -396,38 +390,6 @@ impl Inner {
             "Request answered"
         );
         ended_for(parts.version, response)
-    }
-
-    /// The exchange a request is, if it may change what a tag names.
-    fn exchange_of(&self, parts: &Parts, head: &Head) -> Option<Exchange> {
-        let action = match parts.method {
-            Method::PUT => Action::Push,
-            Method::DELETE => Action::Delete,
-            _ => return None,
-        };
-        let (route, artifactory) = self.config.layout.route(parts.uri.path());
-        let Route::Manifest { repository, reference } = route else {
-            return None;
-        };
-        let (media_type, coding) = classify::content_of(&head.headers);
-        Some(Exchange {
-            intent: IntentId::now(),
-            action,
-            registry: self.config.registry.clone(),
-            repository,
-            artifactory,
-            reference,
-            tags: classify::tags_of(parts.uri.query()),
-            media_type,
-            coding,
-            actor: classify::actor_of(&head.headers),
-            request: event::Request {
-                id: Some(Uuid::now_v7().to_string()),
-                address: head.client.address.map(|address| address.to_string()),
-                user_agent: classify::user_agent_of(&head.headers),
-            },
-            started_at: OffsetDateTime::now_utc(),
-        })
     }
 }
 
