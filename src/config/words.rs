@@ -243,7 +243,7 @@ macro_rules! words_of_events {
 }
 
 words_of_events! {
-    Action, "action", "an action such as `push`", later &["mount", "pull"];
+    Action, "action", "an action such as `push`", later &["pull"];
     Change, "change", "a change such as `moved`", later &[];
     Kind, "kind", "a kind such as `image`", later &[];
 }
@@ -281,6 +281,7 @@ mod tests {
         let later = Action::parse("pull").unwrap_err();
         assert!(later.message.contains("not of this version yet"), "{later:?}");
         assert_eq!(Action::parse("delete"), Ok(Action::Delete));
+        assert_eq!(Action::parse("mount"), Ok(Action::Mount));
         assert!(Action::parse("pushed").unwrap_err().remedy.contains("`push`"));
     }
 }

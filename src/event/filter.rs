@@ -96,7 +96,8 @@ impl Filter {
             return Err(Rule::Repositories);
         }
         match &event.tag {
-            None if !self.untagged => return Err(Rule::Untagged),
+            // What is mounted is a blob, and has no tag whatever is wanted of manifests.
+            None if !self.untagged && event.action != Action::Mount => return Err(Rule::Untagged),
             None => {}
             Some(tag) if !self.wants_tag(tag, event.kind) => return Err(Rule::Tags),
             Some(_) => {}
@@ -220,6 +221,10 @@ mod tests {
         assert_eq!(filter.wants(&signature), Err(Rule::Tags));
         let asking = Filter { kinds: Some(vec![Kind::Signature]), ..Filter::default() };
         assert_eq!(asking.wants(&signature), Ok(()));
+        let mounted = Event { action: Action::Mount, tag: None, kind: None, ..event.clone() };
+        assert_eq!(filter.wants(&mounted), Err(Rule::Actions));
+        let asking = Filter { actions: vec![Action::Mount], ..Filter::default() };
+        assert_eq!(asking.wants(&mounted), Ok(()));
         let sbom = Event { kind: Some(Kind::Sbom), ..event };
         assert_eq!(filter.wants(&sbom), Err(Rule::Kinds));
     }

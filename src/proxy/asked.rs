@@ -1,5 +1,7 @@
 //! What a request asks for, as far as an event tells it.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,13 +16,17 @@ use crate::event::Action;
 use crate::event::Actor;
 use crate::event::IntentId;
 use crate::event::Request;
+use crate::registry::Digest;
 use crate::registry::MediaType;
+use crate::registry::Reference;
+use crate::registry::RepositoryName;
 use crate::registry::Route;
 use crate::registry::Tag;
 use crate::registry::percent_decoded;
 use crate::telemetry::printable;
 
 use super::Inner;
+use super::Mounts;
 use super::classify::Coding;
 use super::classify::Exchange;
 use super::classify::header_text;
@@ -42,16 +48,47 @@ impl Inner {
             return None;
         };
         let (media_type, coding) = content_of(&head.headers);
-        Some(Exchange {
+        let tags = tags_of(parts.uri.query());
+        let asked = self.asked(action, repository, reference, head);
+        Some(Exchange { artifactory, tags, media_type, coding, ..asked })
+    }
+
+    /// The exchange a request is, if it asks for a blob of another repository and somebody wants to know.
+    pub(super) fn mount_of(&self, parts: &Parts, head: &Head) -> Option<Exchange> {
+        let path = parts.uri.path();
+        if parts.method != Method::POST || self.config.mounts == Mounts::Untold {
+            return None;
+        }
+        let (Route::Upload { repository }, artifactory) = self.config.layout.route(path) else {
+            return None;
+        };
+        // What has an id of an upload behind it begins none.
+        let path = percent_decoded(path)?;
+        if !path.trim_end_matches('/').ends_with("/blobs/uploads") {
+            return None;
+        }
+        let reference = Reference::Digest(mounted(parts.uri.query())?);
+        let asked = self.asked(Action::Mount, repository, reference, head);
+        Some(Exchange { artifactory, ..asked })
+    }
+
+    fn asked(
+        &self,
+        action: Action,
+        repository: RepositoryName,
+        reference: Reference,
+        head: &Head,
+    ) -> Exchange {
+        Exchange {
             intent: IntentId::now(),
             action,
             registry: self.config.registry.clone(),
             repository,
-            artifactory,
+            artifactory: None,
             reference,
-            tags: tags_of(parts.uri.query()),
-            media_type,
-            coding,
+            tags: Vec::new(),
+            media_type: None,
+            coding: Coding::Identity,
             actor: actor_of(&head.headers),
             request: Request {
                 id: Some(Uuid::now_v7().to_string()),
@@ -59,20 +96,38 @@ impl Inner {
                 user_agent: user_agent_of(&head.headers),
             },
             started_at: OffsetDateTime::now_utc(),
-        })
+        }
     }
+}
+
+/// The blob that is to be mounted, where the answer can be about nothing else: it is named once, and the
+/// request does not bring one along, of which a 201 would tell as well.
+fn mounted(query: Option<&str>) -> Option<Digest> {
+    let mut mounts = values_of(query, "mount");
+    let digest = mounts.next()?.as_deref()?.parse().ok()?;
+    let one = mounts.next().is_none() && values_of(query, "digest").next().is_none();
+    one.then_some(digest)
+}
+
+/// The values of a parameter, read as registries read them: escapes taken out once. One that cannot be read
+/// is nothing.
+fn values_of<'q>(
+    query: Option<&'q str>,
+    key: &'static str,
+) -> impl Iterator<Item = Option<Cow<'q, str>>> {
+    let pairs = query.unwrap_or_default().split('&');
+    let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+    pairs
+        .filter(move |(name, _)| percent_decoded(name).as_deref() == Some(key))
+        .map(|(_, value)| percent_decoded(value))
 }
 
 /// The tags a push asks for in its query, once each, read as registries read it: escapes taken out once.
 pub(super) fn tags_of(query: Option<&str>) -> Vec<Tag> {
     let mut tags: Vec<Tag> = Vec::new();
-    for pair in query.unwrap_or_default().split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if percent_decoded(key).as_deref() != Some("tag") {
-            continue;
-        }
+    for value in values_of(query, "tag") {
         // A `+` would be a space, which no tag has: it need not be told from one.
-        let tag = percent_decoded(value).and_then(|tag| tag.parse().ok());
+        let tag = value.and_then(|tag| tag.parse().ok());
         if let Some(tag) = tag.filter(|tag| !tags.contains(tag)) {
             tags.push(tag);
         }
@@ -133,6 +188,30 @@ mod tests {
         assert_eq!(names(Some("tag=a&tag=b&tag=a&x=c&tag")), ["a", "b"]);
         assert_eq!(names(Some("tag=%31.0&%74ag=b&tag=%zz&tag=a+b&tag=%2e")), ["1.0", "b"]);
         assert!(names(None).is_empty());
+    }
+
+    #[test]
+    fn a_mount_names_one_blob_and_brings_none() {
+        let digest = Digest::sha256(b"x");
+        let hex = digest.as_str().trim_start_matches("sha256:");
+        for query in [
+            format!("mount=sha256:{hex}&from=team/base"),
+            format!("from=a%2Fb&mount=sha256%3A{hex}"),
+            format!("%6dount=sha256:{hex}"),
+        ] {
+            assert_eq!(mounted(Some(&query)), Some(digest.clone()), "{query}");
+        }
+        for query in [
+            "from=a".to_owned(),
+            "mount=&from=a".to_owned(),
+            "mount=sha256:00&from=a".to_owned(),
+            format!("mount=sha256:{hex}&mount=sha256:{hex}"),
+            format!("mount=sha256:{hex}&digest=sha256:{hex}"),
+            format!("mount=%zz&mount=sha256:{hex}"),
+        ] {
+            assert_eq!(mounted(Some(&query)), None, "{query}");
+        }
+        assert_eq!(mounted(None), None);
     }
 
     fn actor(value: &str) -> Actor {

@@ -83,11 +83,15 @@ impl Exchange {
             reference => vec![reference.tag().cloned()],
         };
         let told = header_text(answer, CONTENT_DIGEST).and_then(|d| Digest::from_str(d).ok());
-        let told = told.filter(|_| self.action == Action::Push);
+        let told = told.filter(|_| self.action != Action::Delete);
         let ours = intent.event.digest.clone();
         let (digest, integrity) = match intent.event.digest_from {
             Some(DigestFrom::Response) => (told.or(ours), Some(Integrity::Unknown)),
             Some(DigestFrom::Bytes) => {
+                let integrity = compared(ours.as_ref(), told);
+                (ours, Some(integrity))
+            }
+            None if self.action == Action::Mount => {
                 let integrity = compared(ours.as_ref(), told);
                 (ours, Some(integrity))
             }

@@ -20,6 +20,7 @@ mod linger;
 mod location;
 mod look;
 mod metrics;
+mod mount;
 mod observe;
 mod paced;
 mod protocol;
@@ -113,12 +114,23 @@ pub struct Config {
     pub intent: Option<Durability>,
     /// What to do with a push whose event cannot be kept.
     pub on_failure: OnFailure,
+    /// Whether mounts are events.
+    pub mounts: Mounts,
     /// When to look at pushes of unknown end.
     pub settling: Settling,
     /// How long, and how much.
     pub limits: Limits,
     /// Where a test ends us.
     pub points: Points,
+}
+
+/// Whether a blob that a repository takes over from another one is an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// It is: an endpoint asks for mounts.
+    Told,
+    /// It is none.
+    Untold,
 }
 
 /// When to look at pushes of unknown end (delivery-guarantees 3.5).
@@ -364,7 +376,10 @@ impl Inner {
         let bodied = body.is_some();
         let answered = match self.exchange_of(&parts, &head) {
             Some(exchange) => self.clone().observed(exchange, head, body, session).await,
-            None => self.forward(&head, body, &session).await,
+            None => match self.mount_of(&parts, &head) {
+                Some(mount) => self.clone().mount(mount, &head, body, &session).await,
+                None => self.forward(&head, body, &session).await,
+            },
         };
         let response = answered.unwrap_or_else(|error| {
             self.metrics.failed(&error);

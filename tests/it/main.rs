@@ -21,6 +21,7 @@ mod framing;
 mod kill;
 mod lies;
 mod limits;
+mod mounts;
 mod options;
 mod paths;
 mod proxied;
