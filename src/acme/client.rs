@@ -17,12 +17,12 @@ use hyper_util::rt::TokioIo;
 use instant_acme::BodyWrapper;
 use instant_acme::BytesResponse;
 use instant_acme::HttpClient;
-use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use crate::body::BoxError;
 use crate::body::Collected;
 use crate::body::collect_capped;
+use crate::certs::ClientTls;
 use crate::connect;
 use crate::connect::Connector;
 use crate::connect::Target;
@@ -39,7 +39,7 @@ const MAX_ANSWER: usize = 256 * 1024;
 /// followed.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
-    tls: Arc<ClientConfig>,
+    tls: ClientTls,
     /// How long the CA wants us to wait after it refused something.
     patience: Arc<Mutex<Option<Duration>>>,
 }
@@ -60,8 +60,8 @@ enum Failure {
 }
 
 impl Client {
-    pub(super) fn new(tls: &Arc<ClientConfig>) -> Self {
-        Self { tls: Arc::clone(tls), patience: Arc::default() }
+    pub(super) fn new(tls: &ClientTls) -> Self {
+        Self { tls: tls.clone(), patience: Arc::default() }
     }
 
     /// What the CA said last of how long to wait, once.
@@ -93,7 +93,7 @@ impl Client {
 
         let connector = Connector::new(connect::Config {
             target,
-            tls: Some(Arc::clone(&self.tls)),
+            tls: Some(self.tls.clone()),
             policy: Policy::for_endpoint(),
             deadline: DEADLINE,
         });

@@ -20,10 +20,8 @@ mod tests;
 
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -33,6 +31,7 @@ use tracing::error;
 use tracing::info;
 
 use crate::certs;
+use crate::certs::ClientTls;
 use crate::certs::Identity;
 use crate::certs::Metrics;
 use crate::certs::Standing;
@@ -62,7 +61,7 @@ pub struct Config {
     /// The account that the CA knows us by already.
     pub external_account: Option<ExternalAccount>,
     /// Whom we trust to be the CA's directory.
-    pub tls: Arc<ClientConfig>,
+    pub tls: ClientTls,
     /// Where the state is.
     pub files: PathBuf,
 }
@@ -122,7 +121,9 @@ impl Acme {
     ) -> Self {
         let kept = |config: Config| {
             let state = State::read(&config.files, &config.identity);
-            standing.problem(&config.identity, state.why().map(str::to_owned));
+            if let Some(why) = state.why() {
+                standing.problem(&config.identity, Some(why.to_owned()));
+            }
             metrics.begin(&config.identity);
             Kept { config, state, under_way: false }
         };

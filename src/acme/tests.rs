@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
 use std::sync::Mutex;
 
 use base64::Engine as _;
@@ -47,7 +48,7 @@ impl Directory {
         let (ca, _) = LocalCa::open_or_create(&folder.path().join("ca"), &names, now).unwrap();
         let server = certs::server_config(&ca.leaf("server", &names, now).unwrap()).unwrap();
         let trust = Trust::file(&ca.certificate_path()).unwrap();
-        let tls = certs::client_config(&trust, None, &[b"http/1.1"]).unwrap();
+        let tls = ClientTls::new(&trust, None, &[b"http/1.1"]).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("https://localhost:{}", socket.local_addr().unwrap().port());
 

@@ -1,6 +1,5 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 use time::OffsetDateTime;
 
@@ -16,6 +15,7 @@ use crate::delivery;
 
 use super::AuthorityState;
 use super::Parts;
+use super::names::mistakes;
 
 /// What would happen with this configuration, a line each, for `pushbell check`.
 #[must_use]
@@ -50,8 +50,8 @@ pub fn describe(config: &Config, parts: &Parts) -> String {
         line("endpoint", "none: events are kept, and nobody is told".to_owned());
     }
     line("state", config.state_directory.display().to_string());
-    for mistaken in unnamed(config, parts) {
-        line("warning", mistaken);
+    for mistake in mistakes(config, parts) {
+        line("warning", mistake.words);
     }
     text.push_str("The configuration is good.\n");
     text
@@ -94,31 +94,6 @@ fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {
     )
 }
 
-/// Certificates that clients refuse, because they type a name that is not in them. No mistake for certain:
-/// something in front of us may show another one.
-pub(super) fn unnamed(config: &Config, parts: &Parts) -> Vec<String> {
-    let host = config.registry.name.value.host();
-    let mut warnings = Vec::new();
-    for listener in config.listeners.iter().filter(|l| l.serves.contains(&Serve::Registry)) {
-        let mut shown = listener.all_identities().map(|i| parts.identities.get(&i.value));
-        let default = shown.next().flatten();
-        // Clients ask for a name, and never for an address (RFC 6066 §3).
-        let asked = host.parse::<IpAddr>().is_err();
-        if asked && shown.flatten().any(|identity| identity.covers(host)) {
-            continue;
-        }
-        if let Some(identity) = default.filter(|identity| !identity.covers(host)) {
-            warnings.push(format!(
-                "clients that type {host} refuse the identity {} at {}: it is for {}",
-                identity.name(),
-                listener.address.value,
-                list_names(identity.names()),
-            ));
-        }
-    }
-    warnings
-}
-
 fn describe_endpoint(endpoint: &config::Endpoint, loaded: &delivery::Endpoint) -> String {
     // A path that a preset adds is in its documentation, one that the operator wrote can be a secret.
     let bare = matches!(endpoint.url.value.uri().path(), "" | "/");
@@ -129,7 +104,10 @@ fn describe_endpoint(endpoint: &config::Endpoint, loaded: &delivery::Endpoint) -
     let dialect = loaded.dialect.as_str();
     let mut words = format!("{} at {url}, dialect {dialect}", endpoint.name.value);
     match &endpoint.sign {
-        Some(sign) => words.push_str(&format!(", signed by {}", sign.scheme.as_str())),
+        Some(sign) => {
+            let how = if sign.scheme.signs() { "signed" } else { "known" };
+            words.push_str(&format!(", {how} by {}", sign.scheme.as_str()));
+        }
         None => words.push_str(", not signed"),
     }
     if let Some(identity) = &endpoint.tls.identity {

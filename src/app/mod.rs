@@ -6,9 +6,11 @@ mod describe;
 mod descriptors;
 mod error;
 mod front;
+mod names;
 mod parts;
 mod readiness;
 mod renewal;
+mod trusts;
 mod welcome;
 
 use std::num::NonZeroUsize;
@@ -40,11 +42,13 @@ use crate::config::Serve;
 use crate::config::Upstream;
 use crate::delivery;
 use crate::delivery::Delivery;
+use crate::delivery::sign::PublicKeys;
 use crate::event::Action;
 use crate::listener;
 use crate::listener::Room;
 use crate::listener::Workers;
 use crate::outbox;
+use crate::outbox::AfterDamage;
 use crate::outbox::Durability;
 use crate::outbox::Outbox;
 use crate::proxy;
@@ -63,10 +67,12 @@ use self::renewal::Renewal;
 pub use self::describe::describe;
 pub use self::describe::trust;
 pub use self::error::Error;
+pub use self::names::verify;
 pub use self::parts::Authority;
 pub use self::parts::AuthorityState;
 pub use self::parts::Making;
 pub use self::parts::Parts;
+pub use self::trusts::Trusting;
 pub use self::welcome::Started;
 pub use self::welcome::shown_authority;
 pub use self::welcome::welcome;
@@ -94,6 +100,11 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
+        bounds: config.bounds,
+        after_damage: match config.on_failure {
+            OnFailure::Pass => AfterDamage::GoOn,
+            OnFailure::Reject => AfterDamage::Wait,
+        },
         points: parts.points.clone(),
     };
     let counters = outbox::Metrics::default();
@@ -162,8 +173,8 @@ impl Running {
         let name = registry_name(config, &bound);
         let address = registry_address(&bound);
         started(&Started { registry: name.clone(), address });
-        for warning in describe::unnamed(config, &parts) {
-            warn!(reason = warning, "Clients will not trust what we show them");
+        for mistake in names::mistakes(config, &parts) {
+            warn!(reason = mistake.words, "Clients will not trust what we show them");
         }
         if let Some(weaker) = readiness::weaker(config.intent) {
             warn!(intents = weaker, "Pushes are kept less well than they could be");
@@ -184,6 +195,8 @@ impl Running {
         deliveries.tasks.spawn(acme.run(shutdown.reload(), deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_settling(deliveries.stop.clone()));
+        let signers = parts.endpoints.iter().filter_map(|endpoint| endpoint.signer.as_ref());
+        let keys = PublicKeys::of(signers);
         let delivery = Delivery::start(
             parts.endpoints,
             outbox.clone(),
@@ -202,7 +215,8 @@ impl Running {
             upstream: parts.upstream.clone(),
             certificates: standing,
         };
-        let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
+        let keys = Arc::new(move || keys.json());
+        let admin = Admin::new(readiness.into_ask(), Arc::new(registry), keys);
         let limits = &config.limits;
         let connections = descriptors::connections(limits.connections, descriptors);
         if connections < limits.connections {
@@ -306,7 +320,11 @@ impl Work {
 }
 
 fn subscription(endpoint: &config::Endpoint) -> outbox::Subscription {
-    outbox::Subscription { endpoint: endpoint.name.value.clone(), filter: endpoint.when.clone() }
+    outbox::Subscription {
+        endpoint: endpoint.name.value.clone(),
+        filter: endpoint.when.clone(),
+        latest_only: endpoint.latest_only,
+    }
 }
 
 fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Config {
@@ -334,6 +352,7 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
             IntentMode::Async => Some(Durability::Written),
             IntentMode::Off => None,
         },
+        serialize_tag: config.registry.serialize_tag,
         settling: proxy::Settling {
             first_look: config.settle.first_look,
             give_up: config.settle.give_up,

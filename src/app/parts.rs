@@ -3,7 +3,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
@@ -12,34 +11,33 @@ use crate::acme;
 use crate::certs;
 use crate::certs::CaKey;
 use crate::certs::ClientIdentity;
+use crate::certs::ClientTls;
 use crate::certs::Identity;
 use crate::certs::LocalCa;
 use crate::certs::Opened;
+use crate::certs::Purpose;
 use crate::certs::Trust;
 use crate::certs::show::Row;
 use crate::config;
 use crate::config::Config;
-use crate::config::DialectName;
 use crate::config::IdentityOrigin;
 use crate::config::Located;
-use crate::config::PresetName;
 use crate::config::Problem;
 use crate::config::Problems;
-use crate::config::SchemeName;
 use crate::config::Upstream;
 use crate::connect;
 use crate::connect::Connector;
 use crate::connect::Target;
 use crate::connect::address::Policy;
 use crate::delivery;
-use crate::delivery::Dialect;
 use crate::delivery::Signer;
-use crate::delivery::preset::Preset;
-use crate::delivery::sign::Scheme;
+use crate::delivery::sign::InvalidSecret;
+use crate::delivery::sign::Settings;
 use crate::points::Points;
 use crate::telemetry::chain;
 
 use super::error::directory_remedy;
+use super::trusts::Trusting;
 
 /// What the configuration names, loaded: everything that can be wrong before a socket is opened.
 #[derive(Debug)]
@@ -52,6 +50,8 @@ pub struct Parts {
     pub authorities: BTreeMap<PathBuf, Authority>,
     /// Identities that are shown to servers, exchangeable under their connections.
     pub clients: BTreeMap<String, ClientIdentity>,
+    /// Who trusts which CAs.
+    pub trusting: Trusting,
     /// Identities that a CA issues over the network, whether they are there or not.
     pub acme: Vec<acme::Config>,
     /// The way to the registry.
@@ -119,6 +119,7 @@ impl Parts {
             clients: BTreeMap::new(),
             acme: Vec::new(),
             authorities: BTreeMap::new(),
+            trusting: Trusting::default(),
             system: None,
         };
         loader.make_authorities(making);
@@ -127,13 +128,15 @@ impl Parts {
         }
         let upstream = loader.upstream();
         let endpoints = config.endpoints.iter().filter_map(|e| loader.endpoint(e)).collect();
-        let Loader { problems, identities, unusable, clients, acme, authorities, .. } = loader;
+        let Loader { problems, identities, unusable, clients, trusting, acme, authorities, .. } =
+            loader;
         match upstream {
             Some(upstream) => problems.unless_any(Self {
                 identities,
                 unusable,
                 authorities,
                 clients,
+                trusting,
                 acme,
                 upstream,
                 endpoints,
@@ -154,8 +157,9 @@ struct Loader<'a> {
     clients: BTreeMap<String, ClientIdentity>,
     acme: Vec<acme::Config>,
     authorities: BTreeMap<PathBuf, Authority>,
-    /// The system's roots, read once.
-    system: Option<Result<Trust, String>>,
+    trusting: Trusting,
+    /// Why there are no system's roots, if they were looked for.
+    system: Option<String>,
 }
 
 impl Loader<'_> {
@@ -263,15 +267,8 @@ impl Loader<'_> {
     /// What a CA has issued, if it has, however old that is: it is ordered anew, and until then better than
     /// nothing (rule C4).
     fn load_issued(&mut self, name: &str, acme: &config::Acme) {
-        let Some(trust) = self.trust(acme.ca.as_ref(), &acme.directory.place) else {
+        let Some(tls) = self.tls(acme.ca.as_ref(), None, &acme.directory.place, HTTP1) else {
             return;
-        };
-        let tls = match certs::client_config(&trust, None, HTTP1) {
-            Ok(tls) => tls,
-            Err(error) => {
-                self.wrong(&acme.directory.place, chain(&error), "use another certificate");
-                return;
-            }
         };
         let path = acme::certificate_path(&acme.files, name);
         match Identity::load_of_any_age(name, &path, &path) {
@@ -322,7 +319,7 @@ impl Loader<'_> {
 
     fn endpoint(&mut self, endpoint: &config::Endpoint) -> Option<delivery::Endpoint> {
         let uri = endpoint.url.uri();
-        let url = endpoint.preset.map_or_else(|| uri.clone(), |p| preset(p).complete(uri));
+        let url = endpoint.preset.map_or_else(|| uri.clone(), |p| p.complete(uri));
         let https = url.scheme_str() == Some("https");
         let tls = if https {
             Some(self.client_tls(&endpoint.tls, &endpoint.url.place, HTTP1_AND_2)?)
@@ -331,14 +328,7 @@ impl Loader<'_> {
         };
         let signer = match &endpoint.sign {
             None => None,
-            Some(sign) => match Signer::new(scheme(sign.scheme), &sign.secret) {
-                Ok(signer) => Some(signer),
-                Err(error) => {
-                    let remedy = "give it the secret that the receiver was given";
-                    self.wrong(&sign.secret.place, error.to_string(), remedy);
-                    return None;
-                }
-            },
+            Some(sign) => Some(self.signer(sign)?),
         };
         let port = url.port_u16().unwrap_or(if https { 443 } else { 80 });
         let connector = Connector::new(connect::Config {
@@ -351,7 +341,8 @@ impl Loader<'_> {
             name: endpoint.name.value.clone(),
             url,
             connector,
-            dialect: dialect(endpoint.dialect),
+            dialect: endpoint.dialect,
+            answers: endpoint.answers,
             headers: endpoint.headers.clone(),
             signer,
             timeout: endpoint.timeout,
@@ -360,25 +351,84 @@ impl Loader<'_> {
         })
     }
 
+    /// What makes attempts ours.
+    fn signer(&mut self, sign: &config::Sign) -> Option<Signer> {
+        let identity = match &sign.identity {
+            None => None,
+            // It has its own problem, or has not been made yet.
+            Some(name) => Some(self.client_identity(name)?),
+        };
+        let settings = Settings {
+            scheme: sign.scheme,
+            secret: sign.secret.as_ref().map(|secret| secret.value.clone()),
+            username: sign.username.clone(),
+            algorithm: sign.algorithm,
+            header: sign.header.clone(),
+            parameter: sign.parameter.clone(),
+            token_file: sign.token_file.as_ref().map(|file| file.value.clone()),
+            identity,
+        };
+        match Signer::of(settings) {
+            Ok(signer) => Some(signer),
+            Err(error) => {
+                let said = sign.secret.as_ref().map(|secret| &secret.place);
+                let at = said.or(sign.identity.as_ref().map(|name| &name.place));
+                let remedy = match error {
+                    InvalidSecret::Key => "name an identity with another key",
+                    _ => "give it the secret that the receiver was given",
+                };
+                self.wrong(at.unwrap_or(&sign.place), error.to_string(), remedy);
+                None
+            }
+        }
+    }
+
     /// Trust and identity towards a server.
     fn client_tls(
         &mut self,
         tls: &config::Tls,
         at: &config::Place,
         alpn: &[&[u8]],
-    ) -> Option<Arc<rustls::ClientConfig>> {
-        let trust = self.trust(tls.ca.as_ref(), at)?;
-        // One that is missing has its own problem, or has not been made yet.
-        let name = tls.identity.as_ref().map(|name| name.value.as_str()).unwrap_or_default();
-        let made = match self.identities.get(name) {
+    ) -> Option<ClientTls> {
+        let identity = tls.identity.as_ref().and_then(|name| self.client_identity(name));
+        self.tls(tls.ca.as_ref(), identity, at, alpn)
+    }
+
+    /// Who we are to a server. One of files has to be good for it now; a CA may come to its senses.
+    fn client_identity(&mut self, name: &Located<String>) -> Option<ClientIdentity> {
+        let by_acme = self.acme.iter().any(|acme| acme.identity == name.value);
+        let client = match self.identities.get(&name.value) {
             Some(identity) => {
-                let client = self.clients.entry(name.to_owned());
-                client.or_insert_with(|| ClientIdentity::new(identity)).config(&trust, alpn)
+                let client = ClientIdentity::new(identity);
+                if let Err(error) = identity.check_purpose(Purpose::Clients)
+                    && !by_acme
+                {
+                    let remedy =
+                        "have it issued with clientAuth, or use an identity of a `local_ca`";
+                    self.wrong(&name.place, chain(&error), remedy);
+                }
+                client
             }
-            None => certs::client_config(&trust, None, alpn),
+            None if by_acme => ClientIdentity::awaited(name),
+            // It has its own problem, or has not been made yet.
+            None => return None,
         };
-        match made {
-            Ok(config) => Some(config),
+        Some(self.clients.entry(name.value.clone()).or_insert(client).clone())
+    }
+
+    fn tls(
+        &mut self,
+        ca: Option<&Located<PathBuf>>,
+        identity: Option<ClientIdentity>,
+        at: &config::Place,
+        alpn: &[&[u8]],
+    ) -> Option<ClientTls> {
+        let trust = self.trust(ca, at)?;
+        match ClientTls::new(&trust, identity, alpn) {
+            Ok(tls) => {
+                self.trusting.used_by(ca.map(|file| &file.value), &tls);
+                Some(tls)
+            }
             Err(error) => {
                 self.wrong(at, chain(&error), "use another certificate");
                 None
@@ -388,21 +438,28 @@ impl Loader<'_> {
 
     /// The CAs of a file, or the system's.
     fn trust(&mut self, ca: Option<&Located<PathBuf>>, at: &config::Place) -> Option<Trust> {
-        let Some(file) = ca else {
-            return self.system_trust(at);
+        let path = ca.map(|file| &file.value);
+        if let Some(known) = self.trusting.known(path) {
+            return Some(known);
+        }
+        let trust = match ca {
+            Some(file) => Trust::file(file).map_err(|error| self.wrong_file(file, &error)).ok()?,
+            None => self.system_trust(at)?,
         };
-        Trust::file(file).map_err(|error| self.wrong_file(file, &error)).ok()
+        self.trusting.learn(path, &trust);
+        Some(trust)
     }
 
     fn system_trust(&mut self, at: &config::Place) -> Option<Trust> {
-        let read = || Trust::system().map_err(|error| chain(&error));
-        match self.system.get_or_insert_with(read).clone() {
-            Ok(trust) => Some(trust),
-            Err(why) => {
-                self.wrong(at, why, "name the CA of this server in its `ca`");
-                None
-            }
-        }
+        let why = match &self.system {
+            Some(why) => why.clone(),
+            None => match Trust::system() {
+                Ok(trust) => return Some(trust),
+                Err(error) => self.system.insert(chain(&error)).clone(),
+            },
+        };
+        self.wrong(at, why, "name the CA of this server in its `ca`");
+        None
     }
 
     fn wrong_file(&mut self, at: &Located<PathBuf>, error: &certs::Error) {
@@ -450,28 +507,5 @@ fn remedy(error: &certs::Error) -> &'static str {
         | Error::CaNotACa { .. }
         | Error::CaKey { .. } => "do that, with the same `--config` or options as here",
         _ => "put a file there that can be used, or name another",
-    }
-}
-
-fn dialect(name: DialectName) -> Dialect {
-    match name {
-        DialectName::Native => Dialect::Native,
-        DialectName::Distribution => Dialect::Distribution,
-        DialectName::DockerHub => Dialect::DockerHub,
-        DialectName::ArtifactoryPlugin => Dialect::ArtifactoryPlugin,
-    }
-}
-
-fn preset(name: PresetName) -> Preset {
-    match name {
-        PresetName::BuildServiceDocker => Preset::BuildServiceDocker,
-        PresetName::BuildServiceDockerHub => Preset::BuildServiceDockerHub,
-        PresetName::BuildServiceArtifactory => Preset::BuildServiceArtifactory,
-    }
-}
-
-fn scheme(name: SchemeName) -> Scheme {
-    match name {
-        SchemeName::StandardWebhooks => Scheme::StandardWebhooks,
     }
 }

@@ -21,7 +21,9 @@ use crate::certs::Identity;
 use crate::certs::Lifetime;
 use crate::certs::LocalCa;
 use crate::certs::Metrics;
+use crate::certs::Purpose;
 use crate::certs::Standing;
+use crate::certs::Wanted;
 use crate::certs::Watched;
 use crate::certs::date;
 use crate::certs::list_names;
@@ -33,14 +35,17 @@ use crate::telemetry::chain;
 
 use super::Parts;
 use super::bound::Shown;
+use super::trusts;
+use super::trusts::Trusts;
 
-/// Certificates kept fresh under the connections that use them: taken from their files when those change,
-/// and made anew by a local CA when two thirds of their life are over. No connection is dropped for it.
+/// Certificates kept fresh under the connections that use them: taken from their files when those change, as the
+/// CAs that we trust are, and made anew by a local CA when two thirds of their life are over. No connection is dropped for it.
 pub(super) struct Renewal {
     kept: Vec<Kept>,
     in_use: BTreeMap<String, Identity>,
     shown: Vec<Shown>,
     clients: BTreeMap<String, ClientIdentity>,
+    trusts: Trusts,
     standing: Standing,
     metrics: Metrics,
 }
@@ -117,11 +122,16 @@ impl Renewal {
             let files = match (parts.identities.get(name), &identity.origin) {
                 (Some(current), _) => {
                     standing.uses(current);
+                    if let Err(unfit) = current.check_purpose(Purpose::Clients)
+                        && parts.clients.contains_key(name)
+                    {
+                        standing.problem(name, Some(unfit.to_string()));
+                    }
                     Watched::new(current.clone(), wanted(config, identity))
                 }
                 (None, IdentityOrigin::Acme(acme)) => {
                     let path = acme::certificate_path(&acme.files, name);
-                    Watched::awaited(name, &path, &path, acme.names.clone())
+                    Watched::awaited(name, &path, &path, wanted(config, identity))
                 }
                 (None, _) => continue,
             };
@@ -138,6 +148,7 @@ impl Renewal {
             in_use: parts.identities.clone(),
             shown,
             clients: parts.clients.clone(),
+            trusts: Trusts::new(&parts.trusting, standing.clone(), metrics.clone()),
             standing,
             metrics,
         }
@@ -152,6 +163,7 @@ impl Renewal {
                 () = stop.cancelled() => break,
             };
             let mut kept = std::mem::take(&mut self.kept);
+            let mut watched = self.trusts.take();
             let looked = spawn_blocking(move || {
                 let now = OffsetDateTime::now_utc();
                 let mut happened = Vec::new();
@@ -160,11 +172,16 @@ impl Renewal {
                         happened.push((kept.files.name().to_owned(), what));
                     }
                 }
-                (kept, happened)
+                let turned = trusts::look(&mut watched, asked, Instant::now());
+                (kept, happened, watched, turned)
             });
             match looked.await {
-                Ok((kept, happened)) => {
+                Ok((kept, happened, watched, turned)) => {
                     self.kept = kept;
+                    self.trusts.put_back(watched);
+                    turned.into_iter().for_each(|(path, what)| {
+                        self.trusts.note(path.as_ref(), what);
+                    });
                     happened.into_iter().for_each(|(name, what)| self.note(&name, what));
                 }
                 Err(error) => {
@@ -234,8 +251,16 @@ impl Renewal {
     fn exchange(&mut self, fresh: Identity) {
         self.standing.uses(&fresh);
         let name = fresh.name().to_owned();
-        if let Some(client) = self.clients.get(&name) {
-            client.replace(&fresh);
+        if let Some(client) = self.clients.get(&name)
+            && let Err(why) = client.replace(&fresh)
+        {
+            let why = chain(&why);
+            error!(
+                identity = name,
+                error = why,
+                "New certificate not shown to servers; listeners show it"
+            );
+            self.standing.problem(&name, Some(why));
         }
         self.in_use.insert(name.clone(), fresh);
         let shows = |shown: &&Shown| shown.names.contains(&name);
@@ -329,18 +354,24 @@ impl Issuer {
     }
 }
 
-/// The names that a successor has to cover.
-fn wanted(config: &Config, identity: &config::Identity) -> Vec<String> {
+/// What a successor has to be good for.
+fn wanted(config: &Config, identity: &config::Identity) -> Wanted {
+    let name = &identity.name.value;
+    let shows = |listener: &&config::Listener| listener.all_identities().any(|i| i.value == *name);
     match &identity.origin {
-        IdentityOrigin::LocalCa { names, .. } => names.clone(),
-        IdentityOrigin::Acme(acme) => acme.names.clone(),
+        IdentityOrigin::LocalCa { names, .. } => {
+            Wanted { names: names.clone(), purposes: Vec::new() }
+        }
+        // A CA that no longer issues for clients still issues for the listeners that show it.
+        IdentityOrigin::Acme(acme) => Wanted { names: acme.names.clone(), purposes: Vec::new() },
         IdentityOrigin::Files { .. } => {
-            let shows = |listener: &&config::Listener| {
-                listener.serves.contains(&Serve::Registry)
-                    && listener.all_identities().any(|i| i.value == identity.name.value)
-            };
+            let mut listeners = config.listeners.iter().filter(shows).peekable();
+            let mut purposes = Vec::new();
+            purposes.extend(listeners.peek().map(|_| Purpose::Servers));
+            purposes.extend(config.shows_to_servers(name).then_some(Purpose::Clients));
             let host = config.registry.name.value.host();
-            config.listeners.iter().find(shows).map(|_| host.to_owned()).into_iter().collect()
+            let registry = listeners.find(|listener| listener.serves.contains(&Serve::Registry));
+            Wanted { names: registry.map(|_| host.to_owned()).into_iter().collect(), purposes }
         }
     }
 }

@@ -2,6 +2,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::identity::Purpose;
+
 /// Why a certificate, a key or a CA cannot be used. Each names the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -144,6 +146,25 @@ pub enum Error {
         path: PathBuf,
         /// When it will be.
         from: String,
+    },
+    /// A CA has yet to issue the certificate that we would have to show.
+    #[error("the identity {identity} has no certificate yet: its CA has not issued one")]
+    NotIssued {
+        /// The identity.
+        identity: String,
+    },
+    /// A certificate for something else (RFC 5280 §4.2.1.12).
+    #[error(
+        "the certificate of the identity {identity} is not for {purpose}: its extended key usage has {usages}, and lacks {}",
+        purpose.usage()
+    )]
+    Unfit {
+        /// The identity.
+        identity: String,
+        /// What it would have to be for.
+        purpose: Purpose,
+        /// What its extended key usage has.
+        usages: String,
     },
     /// A file that should say whom to trust holds a server's certificate.
     #[error(

@@ -41,6 +41,35 @@ pub enum Lifetime {
     Over,
 }
 
+/// Who shows a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A listener.
+    Servers,
+    /// We, to a server that asks.
+    Clients,
+}
+
+impl Purpose {
+    /// What the extended key usage has to have for it.
+    #[must_use]
+    pub fn usage(self) -> &'static str {
+        match self {
+            Self::Servers => "serverAuth",
+            Self::Clients => "clientAuth",
+        }
+    }
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Servers => "servers",
+            Self::Clients => "clients",
+        })
+    }
+}
+
 impl Identity {
     /// Loads the chain in `certificate` and the key in `key`, which may be one file.
     ///
@@ -123,23 +152,31 @@ impl Identity {
     /// Whether a client that asks for `host`, a name or an address, will be content.
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        if let Ok(address) = host.parse::<IpAddr>() {
-            let text = address.to_string();
-            return self.names().contains(&text);
-        }
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        // A wildcard stands for exactly one label (RFC 6125 §6.4.3).
-        let parent = host.split_once('.').map(|(_, parent)| parent);
-        self.names().iter().any(|name| {
-            *name == host || name.strip_prefix("*.").is_some_and(|rest| parent == Some(rest))
-        })
+        covers(self.names(), host)
     }
 
     /// Who issued the certificate.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.0.facts.issuer
+    }
+
+    /// Whether servers, or clients, may show it: without an extended key usage, both.
+    ///
+    /// # Errors
+    ///
+    /// If not, with what it is for.
+    pub fn check_purpose(&self, purpose: Purpose) -> Result<(), Error> {
+        let usage = &self.0.facts.usage;
+        let fit = match purpose {
+            Purpose::Servers => usage.servers,
+            Purpose::Clients => usage.clients,
+        };
+        if fit {
+            return Ok(());
+        }
+        let usages = usage.words.clone();
+        Err(Error::Unfit { identity: self.0.name.clone(), purpose, usages })
     }
 
     /// From when on the certificate is valid.
@@ -213,6 +250,22 @@ impl fmt::Debug for Identity {
         shown.field("name", &self.0.name).field("names", &self.names());
         shown.field("not_after", &self.not_after()).finish_non_exhaustive()
     }
+}
+
+/// Whether a client that asks for `host`, a name or an address, is content with a certificate for `names`.
+#[must_use]
+pub fn covers(names: &[String], host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(address) = host.parse::<IpAddr>() {
+        let text = address.to_string();
+        return names.contains(&text);
+    }
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    // A wildcard stands for exactly one label (RFC 6125 §6.4.3).
+    let parent = host.split_once('.').map(|(_, parent)| parent);
+    names.iter().any(|name| {
+        *name == host || name.strip_prefix("*.").is_some_and(|rest| parent == Some(rest))
+    })
 }
 
 /// Why a key is not that of a chain's first certificate.

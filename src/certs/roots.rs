@@ -13,6 +13,14 @@ use super::x509;
 #[derive(Debug, Clone)]
 pub struct Trust(Arc<RootCertStore>);
 
+impl PartialEq for Trust {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.roots == other.0.roots
+    }
+}
+
+impl Eq for Trust {}
+
 impl Trust {
     /// The CAs that this system trusts. `SSL_CERT_FILE` and `SSL_CERT_DIR` say where they are, if they
     /// are set.
@@ -64,8 +72,15 @@ impl Trust {
         Ok(Self(Arc::new(roots)))
     }
 
+    /// How many CAs they are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The roots, for a verifier.
-    pub(super) fn roots(&self) -> Arc<RootCertStore> {
+    #[must_use]
+    pub fn roots(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.0)
     }
 }

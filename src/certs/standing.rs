@@ -19,7 +19,14 @@ use super::words::date;
 
 /// How the identities in use stand: what metrics and readiness tell of them.
 #[derive(Debug, Clone, Default)]
-pub struct Standing(Arc<Mutex<BTreeMap<String, State>>>);
+pub struct Standing(Arc<Mutex<States>>);
+
+#[derive(Debug, Default)]
+struct States {
+    identities: BTreeMap<String, State>,
+    /// Files with CAs that could not be used when they changed, and why.
+    trusts: BTreeMap<String, String>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,24 +38,39 @@ impl Standing {
     /// `identity` is the one in use from now on.
     pub fn uses(&self, identity: &Identity) {
         let mut states = self.lock();
-        let state = states.entry(identity.name().to_owned()).or_default();
+        let state = states.identities.entry(identity.name().to_owned()).or_default();
         state.identity = Some(identity.clone());
         state.problem = None;
     }
 
     /// The identity of that name has, or no longer has, something about it that somebody must mend.
     pub fn problem(&self, name: &str, problem: Option<String>) {
-        self.lock().entry(name.to_owned()).or_default().problem = problem;
+        self.lock().identities.entry(name.to_owned()).or_default().problem = problem;
+    }
+
+    /// The file with CAs has, or no longer has, something about it that somebody must mend.
+    pub fn trust_problem(&self, file: &str, problem: Option<String>) {
+        let trusts = &mut self.lock().trusts;
+        match problem {
+            Some(problem) => trusts.insert(file.to_owned(), problem),
+            None => trusts.remove(file),
+        };
     }
 
     /// What is weaker than it should be, in words.
     #[must_use]
     pub fn weaknesses(&self, now: OffsetDateTime) -> Vec<String> {
         let states = self.lock();
-        states.iter().flat_map(|(name, state)| state.weaknesses(name, now)).collect()
+        let identities =
+            states.identities.iter().flat_map(|(name, state)| state.weaknesses(name, now));
+        let trusts = states
+            .trusts
+            .iter()
+            .map(|(file, why)| format!("the CAs of {file} were not taken: {why}"));
+        identities.chain(trusts).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, State>> {
+    fn lock(&self) -> MutexGuard<'_, States> {
         // Each change is one assignment, so what a panic left behind is whole.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,7 +107,7 @@ impl Collector for Standing {
             Some(&Unit::Seconds),
             MetricType::Gauge,
         )?;
-        for (name, state) in &*self.lock() {
+        for (name, state) in &self.lock().identities {
             if let Some(identity) = &state.identity {
                 let left = (identity.not_after() - now).whole_seconds();
                 let labels = [("identity", name.as_str())];

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::ExtendedKeyUsage;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
@@ -21,6 +22,16 @@ pub(super) struct Facts {
     pub(super) is_ca: bool,
     /// Whether issuer and subject are the same.
     pub(super) is_self_issued: bool,
+    pub(super) usage: Usage,
+}
+
+/// What the extended key usage allows (RFC 5280 §4.2.1.12); without one, everything.
+#[derive(Debug, Clone)]
+pub(super) struct Usage {
+    pub(super) servers: bool,
+    pub(super) clients: bool,
+    /// In words, by the names of RFC 5280.
+    pub(super) words: String,
 }
 
 /// Reads the certificate in `der`, or says what is wrong with it.
@@ -31,6 +42,10 @@ pub(super) fn read(der: &[u8]) -> Result<Facts, String> {
         .map_err(|error| format!("its subject alternative name: {error}"))?
         .map(|extension| extension.value.general_names.iter().filter_map(name).collect())
         .unwrap_or_default();
+    let usage = certificate
+        .extended_key_usage()
+        .map_err(|error| format!("its extended key usage: {error}"))?
+        .map_or_else(Usage::any, |extension| Usage::of(extension.value));
     let validity = certificate.validity();
     Ok(Facts {
         names,
@@ -39,7 +54,35 @@ pub(super) fn read(der: &[u8]) -> Result<Facts, String> {
         not_after: validity.not_after.to_datetime(),
         is_ca: certificate.is_ca(),
         is_self_issued: certificate.issuer().as_raw() == certificate.subject().as_raw(),
+        usage,
     })
+}
+
+impl Usage {
+    fn any() -> Self {
+        Self { servers: true, clients: true, words: "everything".to_owned() }
+    }
+
+    fn of(usage: &ExtendedKeyUsage<'_>) -> Self {
+        let all = [
+            (usage.any, "anyExtendedKeyUsage"),
+            (usage.server_auth, "serverAuth"),
+            (usage.client_auth, "clientAuth"),
+            (usage.code_signing, "codeSigning"),
+            (usage.email_protection, "emailProtection"),
+            (usage.time_stamping, "timeStamping"),
+            (usage.ocsp_signing, "OCSPSigning"),
+        ];
+        let mut words: Vec<_> = all.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+        if !usage.other.is_empty() {
+            words.push("others");
+        }
+        Self {
+            servers: usage.any || usage.server_auth,
+            clients: usage.any || usage.client_auth,
+            words: words.join(", "),
+        }
+    }
 }
 
 /// The certificate in `der`, all of it.

@@ -23,5 +23,6 @@ pub(super) struct Arguments {
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let config = run::load(&arguments.source)?;
     let parts = Parts::load(&config, Making::Forbidden)?;
+    app::verify(&config, &parts)?;
     print(app::describe(&config, &parts).as_bytes())
 }

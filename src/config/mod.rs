@@ -36,8 +36,14 @@ use std::time::Duration;
 use http::HeaderName;
 use http::HeaderValue;
 
+use crate::delivery::Answers;
+use crate::delivery::Dialect;
+use crate::delivery::Preset;
+use crate::delivery::sign::Algorithm;
+use crate::delivery::sign::Scheme;
 use crate::event::Filter;
 use crate::listener::Network;
+use crate::outbox::Bounds;
 use crate::registry::Layout;
 use crate::secret::Secret;
 
@@ -63,15 +69,12 @@ pub use self::units::Rate;
 pub use self::url::Upstream;
 pub use self::url::Url;
 pub use self::words::Challenge;
-pub use self::words::DialectName;
 pub use self::words::Format;
 pub use self::words::IntentMode;
 pub use self::words::LayoutName;
 pub use self::words::Level;
 pub use self::words::MethodName;
 pub use self::words::OnFailure;
-pub use self::words::PresetName;
-pub use self::words::SchemeName;
 pub use self::words::Serve;
 
 /// Bytes of a configuration file; a larger one is refused.
@@ -92,6 +95,8 @@ pub struct Config {
     pub on_failure: OnFailure,
     /// What is kept of a push before the registry has all of it.
     pub intent: IntentMode,
+    /// How much is kept, and for how long.
+    pub bounds: Bounds,
     /// How it is found out what became of a push whose answer nobody saw.
     pub settle: Settle,
     /// Who is told.
@@ -115,6 +120,8 @@ pub struct Registry {
     pub look: Option<Look>,
     /// How its paths name repositories.
     pub layout: Layout,
+    /// Whether a push waits for the answer to another of the same tag.
+    pub serialize_tag: bool,
 }
 
 /// Trust and identity towards a server.
@@ -218,15 +225,17 @@ pub struct Endpoint {
     /// Where events are posted. `http` only if the operator insisted.
     pub url: Located<Url>,
     /// The body and headers it expects; the preset's, if there is one.
-    pub dialect: DialectName,
-    /// Completes the path of the URL; whoever maps the name to its preset does that.
-    pub preset: Option<PresetName>,
+    pub dialect: Dialect,
+    /// Completes the path of the URL; whoever connects there does that.
+    pub preset: Option<Preset>,
     /// Which events it gets.
     pub when: Filter,
     /// Trust and identity towards it.
     pub tls: Tls,
     /// How attempts are signed, if they are.
     pub sign: Option<Sign>,
+    /// How its answers are read.
+    pub answers: Answers,
     /// Further headers of every attempt.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long one attempt may take.
@@ -235,6 +244,8 @@ pub struct Endpoint {
     pub concurrency: usize,
     /// Attempts in a time; as many as it takes, where nothing is said.
     pub rate: Option<Rate>,
+    /// Whether a newer event of a tag takes the place of an older one that is not taken yet.
+    pub latest_only: bool,
 }
 
 impl Listener {
@@ -244,13 +255,27 @@ impl Listener {
     }
 }
 
-/// How attempts are signed.
+/// How a receiver knows that an attempt is ours. What its scheme has no use for is not there.
 #[derive(Debug, Clone)]
 pub struct Sign {
     /// The scheme.
-    pub scheme: SchemeName,
-    /// What is signed with; its own grammar is the scheme's to check.
-    pub secret: Located<Secret>,
+    pub scheme: Scheme,
+    /// Where it was said.
+    pub place: Place,
+    /// What is signed with, or shown; its own grammar is the scheme's to check.
+    pub secret: Option<Located<Secret>>,
+    /// The name that goes with a password.
+    pub username: Option<String>,
+    /// The digest, where the receiver leaves the choice.
+    pub algorithm: Algorithm,
+    /// The header, if not the scheme's own.
+    pub header: Option<HeaderName>,
+    /// The parameter of the query, if not the usual one.
+    pub parameter: Option<String>,
+    /// Where somebody keeps a token.
+    pub token_file: Option<Located<PathBuf>>,
+    /// Name of one of [`Config::identities`].
+    pub identity: Option<Located<String>>,
 }
 
 /// How long, how many and how much at most; delivery guarantees, 8.4.
@@ -360,6 +385,13 @@ impl Config {
     #[must_use]
     pub fn identity(&self, name: &str) -> Option<&Identity> {
         self.identities.iter().find(|identity| identity.name.value == name)
+    }
+
+    /// Whether we show the identity of that name to a server that asks who we are.
+    #[must_use]
+    pub fn shows_to_servers(&self, name: &str) -> bool {
+        let ours = |tls: &Tls| tls.identity.as_ref().is_some_and(|shown| shown.value == name);
+        ours(&self.registry.tls) || self.endpoints.iter().any(|endpoint| ours(&endpoint.tls))
     }
 
     fn parse(

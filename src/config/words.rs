@@ -7,8 +7,14 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
+use crate::delivery::Answers;
+use crate::delivery::Dialect;
+use crate::delivery::Preset;
+use crate::delivery::sign::Algorithm;
+use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
+use crate::event::Origin;
 use crate::registry::Kind;
 
 use super::read::Scalar;
@@ -87,40 +93,6 @@ macro_rules! words {
 }
 
 words! {
-    /// The body and headers an endpoint expects.
-    DialectName, "dialect", "a dialect such as `native`" {
-        /// Our own: CloudEvents 1.0.
-        Native = "native",
-        /// Docker Distribution's notification envelope.
-        Distribution = "distribution",
-        /// Docker Hub's webhook.
-        DockerHub = "docker-hub",
-        /// The webhook plugin of Artifactory.
-        ArtifactoryPlugin = "artifactory-plugin",
-    }
-    later { "cloudevents", "harbor", "quay", "github" };
-
-    /// A receiver whose dialect and path are known.
-    PresetName, "preset", "a preset such as `build-service-docker`" {
-        /// A build service, told as Docker Distribution would.
-        BuildServiceDocker = "build-service-docker",
-        /// A build service, told as Docker Hub would.
-        BuildServiceDockerHub = "build-service-docker-hub",
-        /// A build service, told as Artifactory would.
-        BuildServiceArtifactory = "build-service-artifactory",
-    };
-
-    /// How an attempt is signed.
-    SchemeName, "signature scheme", "a signature scheme such as `standard-webhooks`" {
-        /// <https://www.standardwebhooks.com>
-        StandardWebhooks = "standard-webhooks",
-    }
-    later {
-        "github-sha256", "flux-hmac", "jfrog-signed", "jfrog-token", "nexus-sha1",
-        "static-authorization", "bearer", "basic", "gitlab-token", "shared-header",
-        "query-secret", "path-secret", "oidc",
-    };
-
     /// What becomes of a push whose event the outbox cannot take.
     OnFailure, "way to fail", "`pass` or `reject`" {
         /// The push goes through.
@@ -199,21 +171,9 @@ words! {
     };
 }
 
-impl PresetName {
-    /// The dialect its receiver reads.
-    #[must_use]
-    pub fn dialect(self) -> DialectName {
-        match self {
-            Self::BuildServiceDocker => DialectName::Distribution,
-            Self::BuildServiceDockerHub => DialectName::DockerHub,
-            Self::BuildServiceArtifactory => DialectName::ArtifactoryPlugin,
-        }
-    }
-}
-
 /// Words that lower parts own already. An event of one that comes `later` is never made in this version, and
 /// whoever asked for it would wait in vain.
-macro_rules! words_of_events {
+macro_rules! words_of_parts {
     ($($type:ty, $what:literal, $expected:literal, later $later:expr;)+) => {$(
         impl Scalar for $type {
             const EXPECTED: &'static str = $expected;
@@ -242,10 +202,16 @@ macro_rules! words_of_events {
     )+};
 }
 
-words_of_events! {
+words_of_parts! {
+    Dialect, "dialect", "a dialect such as `native`", later &[];
+    Preset, "preset", "a preset such as `build-service-docker`", later &[];
     Action, "action", "an action such as `push`", later &["pull"];
     Change, "change", "a change such as `moved`", later &[];
+    Origin, "origin", "an origin such as `proxy`", later &[];
     Kind, "kind", "a kind such as `image`", later &[];
+    Answers, "kind of receiver", "a kind of receiver such as `kargo`", later &[];
+    Scheme, "signature scheme", "a signature scheme such as `standard-webhooks`", later &[];
+    Algorithm, "digest", "`sha256` or `sha512`", later &[];
 }
 
 /// The words that mean something already.
@@ -259,8 +225,8 @@ mod tests {
 
     #[test]
     fn every_word_reads_as_itself() {
-        for dialect in DialectName::ALL {
-            assert_eq!(DialectName::parse(dialect.as_str()), Ok(*dialect));
+        for dialect in Dialect::ALL {
+            assert_eq!(Dialect::parse(dialect.as_str()), Ok(*dialect));
         }
         for kind in Kind::ALL {
             assert_eq!(Kind::parse(kind.as_str()), Ok(kind));
@@ -270,9 +236,9 @@ mod tests {
     #[test]
     fn another_word_lists_the_right_ones() {
         for (wrong, expected) in [
-            (DialectName::parse("distributon"), "did you mean `distribution`?"),
-            (DialectName::parse("xml"), "`native`, `distribution`, `docker-hub` and"),
-            (DialectName::parse("Native"), "did you mean `native`?"),
+            (Dialect::parse("distributon"), "did you mean `distribution`?"),
+            (Dialect::parse("xml"), "`native`, `cloudevents-binary`,"),
+            (Dialect::parse("Native"), "did you mean `native`?"),
         ] {
             assert!(wrong.clone().unwrap_err().remedy.contains(expected), "{wrong:?}");
         }

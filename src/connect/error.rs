@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::certs;
+
 use super::address::Class;
 use super::address::InvalidHost;
 use super::tls;
@@ -69,6 +71,14 @@ pub enum Error {
         /// How long the whole attempt may take.
         allowed: Duration,
     },
+    /// We have nothing to show to a server that asks who we are.
+    #[error("did not begin TLS with {at}")]
+    Identity {
+        /// Host and port, or the socket's path.
+        at: String,
+        /// Why there is nothing.
+        source: certs::Error,
+    },
     /// The handshake failed for a reason that TLS gives.
     #[error("could not agree on TLS with {at}")]
     Tls {
@@ -126,6 +136,7 @@ impl Error {
             Self::Refused { .. } => "refused",
             Self::Connect { .. } | Self::ConnectUnix { .. } => "connect",
             Self::Deadline { .. } => "deadline",
+            Self::Identity { .. } => "identity",
             Self::Tls { .. } | Self::Lost { .. } => "tls",
         }
     }

@@ -26,6 +26,7 @@ use tokio::net::UnixStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use crate::certs::ClientTls;
 use crate::socket;
 
 pub use self::error::Error;
@@ -56,7 +57,7 @@ pub struct Config {
     /// Where to connect to.
     pub target: Target,
     /// TLS, or `None` for a plain connection.
-    pub tls: Option<Arc<rustls::ClientConfig>>,
+    pub tls: Option<ClientTls>,
     /// Which addresses may be dialled; a unix socket has none.
     pub policy: Policy,
     /// How long resolving, connecting and the TLS handshake may take together. At its end the attempt
@@ -102,6 +103,9 @@ impl Connector {
     pub async fn connect(&self) -> Result<Connection, Error> {
         let config = &*self.0;
         let clock = Clock::start(config.deadline);
+        // Nobody is bothered before we know who we are.
+        let tls = config.tls.as_ref().map(ClientTls::current).transpose();
+        let tls = tls.map_err(|source| Error::Identity { at: self.to_string(), source })?;
         let (socket, server_name) = match &config.target {
             Target::Tcp { host, port } => {
                 let at = format!("{host}:{port}");
@@ -120,11 +124,11 @@ impl Connector {
                 (Socket::Unix(stream), server_name(&Host::Name("localhost".into()))?)
             }
         };
-        let Some(tls) = &config.tls else {
+        let Some(tls) = tls else {
             return Ok(Connection::plain(socket));
         };
         let at = self.to_string();
-        let handshake = TlsConnector::from(Arc::clone(tls)).connect(server_name, socket);
+        let handshake = TlsConnector::from(tls).connect(server_name, socket);
         let stream = clock.limit(Step::Handshake, &at, handshake).await?;
         let stream = stream.map_err(|error| Error::handshake(at, error))?;
         Ok(Connection::tls(stream))

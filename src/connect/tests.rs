@@ -47,8 +47,9 @@ impl Pki {
         Trust::file(&self.ca.certificate_path()).unwrap()
     }
 
-    fn client(&self, identity: Option<&Identity>) -> Arc<rustls::ClientConfig> {
-        certs::client_config(&self.trust(), identity, &[b"h2", b"http/1.1"]).unwrap()
+    fn client(&self, identity: Option<&Identity>) -> ClientTls {
+        let identity = identity.map(ClientIdentity::new);
+        ClientTls::new(&self.trust(), identity, &[b"h2", b"http/1.1"]).unwrap()
     }
 
     /// A server that lets nobody in without a certificate of this CA.
@@ -72,7 +73,7 @@ impl Pki {
     }
 }
 
-fn connector(target: Target, tls: Option<Arc<rustls::ClientConfig>>) -> Connector {
+fn connector(target: Target, tls: Option<ClientTls>) -> Connector {
     Connector::new(Config { target, tls, policy: Policy::for_endpoint(), deadline: LONG })
 }
 
@@ -206,7 +207,7 @@ async fn a_server_that_wants_to_know_us_gets_our_certificate() {
     let server = pki.strict_server(&pki.leaf("localhost", now));
     let address = tls_echo(&tasks, server).await;
     let (ours, wrong) = (pki.leaf("127.0.0.1", now), stranger.leaf("localhost", now));
-    let attempt = |client: Arc<rustls::ClientConfig>| {
+    let attempt = |client: ClientTls| {
         let connector = connector(tcp("localhost", address), Some(client));
         async move {
             // Under TLS 1.3 our side is done before the server has judged the certificate.
@@ -222,10 +223,10 @@ async fn a_server_that_wants_to_know_us_gets_our_certificate() {
     assert!(error.contains("asks for a client certificate and got none"), "{error}");
 
     let identity = ClientIdentity::new(&wrong);
-    let client = identity.config(&pki.trust(), &[b"http/1.1"]).unwrap();
-    let error = attempt(Arc::clone(&client)).await.unwrap_err();
+    let client = ClientTls::new(&pki.trust(), Some(identity.clone()), &[b"http/1.1"]).unwrap();
+    let error = attempt(client.clone()).await.unwrap_err();
     assert!(error.contains("did not accept our client certificate"), "{error}");
-    identity.replace(&ours);
+    identity.replace(&ours).unwrap();
     attempt(client).await.unwrap();
 }
 

@@ -15,6 +15,7 @@
 //! Delivery never decides which events are owed to whom, never follows a redirect, and never waits
 //! for one endpoint on behalf of another.
 
+pub mod answers;
 pub mod attempt;
 pub mod dialect;
 mod error;
@@ -52,10 +53,12 @@ use crate::event::Event;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
+pub use self::answers::Answers;
 pub use self::dialect::Dialect;
 pub use self::dialect::Unwritable;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
+pub use self::preset::Preset;
 pub use self::sign::Signer;
 
 use self::health::Health;
@@ -78,6 +81,8 @@ pub struct Endpoint {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What signs each attempt, if anything does.
     pub signer: Option<Signer>,
+    /// How its answers are read.
+    pub answers: Answers,
     /// The deadline over a whole attempt, connecting included.
     pub timeout: Duration,
     /// The most attempts in flight, at least one.
@@ -169,7 +174,8 @@ impl Delivery {
 }
 
 impl Endpoint {
-    /// The request that tells the event, the same for the same arguments.
+    /// The request that tells the event, the same for the same arguments. Where the signer has a token file,
+    /// the token is put in by [`attempt::Client::exchange`].
     ///
     /// # Errors
     ///
@@ -182,11 +188,13 @@ impl Endpoint {
     ) -> Result<Request<Bytes>, Unwritable> {
         let payload = self.dialect.write(event, delivery_id)?;
         let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, USER_AGENT);
+        if let Some(content_type) = &payload.content_type {
+            set(&mut headers, &header::CONTENT_TYPE, content_type);
+        }
         for (name, value) in &payload.headers {
             set(&mut headers, name, value);
         }
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(payload.content_type));
-        headers.insert(header::USER_AGENT, USER_AGENT);
         // What the configuration says takes the place of the dialect's, once per name.
         let configured: Vec<_> = self.headers.iter().filter(|(n, _)| may_be_set(n)).collect();
         for (place, (name, value)) in configured.iter().enumerate() {
@@ -196,17 +204,14 @@ impl Endpoint {
                 headers.insert(name, value.clone());
             }
         }
-        let ours = match &self.signer {
-            Some(signer) => signer.headers(delivery_id, timestamp, &payload.body),
-            None => sign::unsigned(delivery_id, timestamp),
-        };
-        for (name, value) in &ours {
-            set(&mut headers, name, value);
-        }
         let mut request = Request::new(Bytes::from(payload.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = headers;
+        match &self.signer {
+            Some(signer) => signer.sign(&mut request, delivery_id, timestamp),
+            None => sign::identify(&mut request, delivery_id, timestamp),
+        }
         Ok(request)
     }
 
@@ -238,6 +243,7 @@ impl fmt::Debug for Endpoint {
             .field("dialect", &self.dialect)
             .field("headers", &headers)
             .field("signer", &self.signer)
+            .field("answers", &self.answers)
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("pace", &self.pace)
@@ -245,10 +251,10 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// Sets a header of ours. Names and values that HTTP does not allow cannot come from a dialect or a
-/// signer; one that did would be left out rather than stop the delivery.
-fn set(headers: &mut HeaderMap, name: &str, value: &str) {
-    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+/// Sets a header of ours. A value that HTTP does not allow does not come from a dialect or a signer; one
+/// that did would be left out rather than stop the delivery.
+fn set(headers: &mut HeaderMap, name: &HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }

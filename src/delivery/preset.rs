@@ -18,8 +18,8 @@ pub enum Preset {
 
 impl Preset {
     /// Every preset, in the order of the documentation.
-    pub const ALL: [Self; 3] =
-        [Self::BuildServiceDocker, Self::BuildServiceDockerHub, Self::BuildServiceArtifactory];
+    pub const ALL: &'static [Self] =
+        &[Self::BuildServiceDocker, Self::BuildServiceDockerHub, Self::BuildServiceArtifactory];
 
     /// The word for it in the configuration.
     #[must_use]
@@ -34,7 +34,7 @@ impl Preset {
     /// The preset a word stands for.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|preset| preset.as_str() == word)
+        Self::ALL.iter().copied().find(|preset| preset.as_str() == word)
     }
 
     /// The dialect the receiver reads.
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn words_stand_for_presets_and_back() {
         for preset in Preset::ALL {
-            assert_eq!(Preset::of(preset.as_str()), Some(preset));
+            assert_eq!(Preset::of(preset.as_str()), Some(*preset));
         }
         assert_eq!(Preset::of("build-service"), None);
     }

@@ -84,6 +84,9 @@ pub struct Event {
     pub integrity: Option<Integrity>,
     /// What the tag named when we looked and it was not ours.
     pub current_digest: Option<Digest>,
+    /// Whether another exchange with the same tag was under way at the same time, so that nobody knows which of the
+    /// two the tag names now (rule O3).
+    pub concurrent: bool,
     /// When it happened: the registry's answer, or the notification's own time.
     pub time: OffsetDateTime,
     /// When the exchange began, by our clock.

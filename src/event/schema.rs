@@ -3,7 +3,7 @@
 //! This is the native dialect's body, what the outbox stores, and what `pushbell schema event`
 //! describes. Fields are only ever added. `null` means "known to be nothing, or unknown"; the
 //! fields that say something unusual (`change`, `previous_digest`, `digest_from`, `integrity`,
-//! `current_digest`) are absent where there is nothing to say. Times are RFC 3339 in UTC with
+//! `current_digest`, `concurrent`) are absent where there is nothing to say. Times are RFC 3339 in UTC with
 //! milliseconds.
 
 use std::collections::BTreeMap;
@@ -135,6 +135,10 @@ pub struct Data {
     /// What the tag named when we looked and it was not this; absent where we did not look or could not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_digest: Option<String>,
+    /// True where another push or delete of the tag was under way at the same time: the registry may have done either
+    /// last, so look at the tag. Absent otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub concurrent: bool,
     /// Equal for all reports of one content under one tag.
     #[schemars(length(min = 1))]
     pub key: String,
@@ -322,6 +326,7 @@ impl Envelope {
                 .transpose()?,
             integrity,
             current_digest: digest("current_digest", d.current_digest)?,
+            concurrent: d.concurrent,
             time: time_of(&self.time).ok_or(Unreadable::Field { field: "time" })?,
             started_at: time("started_at", d.started_at)?,
             answered_at: time("answered_at", d.answered_at)?,
@@ -397,6 +402,7 @@ impl Data {
             integrity: integrity.map(str::to_owned),
             registry_digest,
             current_digest: text(event.current_digest.as_ref()),
+            concurrent: event.concurrent,
             key: event.key().to_string(),
             sequence: event.sequence,
             started_at: event.started_at.map(time_text),
@@ -462,6 +468,7 @@ pub(crate) mod tests {
             digest_from: Some(DigestFrom::Bytes),
             integrity: Some(Integrity::Mismatch(digest("other"))),
             current_digest: None,
+            concurrent: false,
             time: time_of("2026-03-01T09:15:02.123Z").unwrap(),
             started_at: time_of("2026-03-01T09:15:01Z"),
             answered_at: time_of("2026-03-01T09:15:02.123Z"),
@@ -501,7 +508,10 @@ pub(crate) mod tests {
         let kept_apart = Event { artifactory: Some(name), ..sample() };
         assert_eq!(Envelope::read(&Envelope::of(&kept_apart).to_json()).unwrap(), kept_apart);
         let moved_on = Event { current_digest: sample().digest, ..sample() };
-        for event in [sample(), bare, moved_on, kept_apart] {
+        let concurrent = Event { concurrent: true, ..sample() };
+        assert_eq!(Envelope::read(&Envelope::of(&concurrent).to_json()).unwrap(), concurrent);
+        assert!(!Envelope::of(&sample()).to_json().contains("concurrent"));
+        for event in [sample(), bare, moved_on, kept_apart, concurrent] {
             let value = serde_json::to_value(Envelope::of(&event)).unwrap();
             let wrong: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
             assert!(wrong.is_empty(), "{wrong:?}");

@@ -18,7 +18,10 @@ use super::Before;
 use super::Error;
 use super::deliveries;
 use super::endpoints::Endpoints;
+use super::expiry;
+use super::expiry::Which;
 use super::intents;
+use super::shared::Shared;
 use super::tags;
 
 /// What a transaction will have done once it is committed.
@@ -36,6 +39,33 @@ pub(super) struct Effects {
     pub(super) owed: BTreeMap<i64, Owed>,
     /// The claims that end with it: endpoint and event.
     pub(super) released: Vec<(i64, i64)>,
+    /// The claims that it made itself; they end with it in any case.
+    pub(super) taken: Vec<(i64, i64)>,
+    /// The deliveries whose place a newer event took.
+    pub(super) replaced: Vec<Replaced>,
+    /// How many became dead letters for their age or number, by endpoint.
+    pub(super) expired: BTreeMap<i64, u64>,
+    /// How many dead letters are a number only from now on, by endpoint.
+    pub(super) dead_forgotten: BTreeMap<i64, u64>,
+    /// How many events were removed.
+    pub(super) forgotten: u64,
+    /// How many of them because there was no room.
+    pub(super) given_up: GivenUp,
+}
+
+/// What was given up because there was no room, in events.
+#[derive(Default)]
+pub(super) struct GivenUp {
+    pub(super) history: u64,
+    pub(super) dead: u64,
+    pub(super) owed: u64,
+}
+
+/// A delivery whose place a newer event took.
+pub(super) struct Replaced {
+    pub(super) endpoint: i64,
+    pub(super) event: i64,
+    pub(super) by: i64,
 }
 
 /// What a transaction did to one endpoint.
@@ -49,16 +79,52 @@ pub(super) struct Owed {
     pub(super) outstanding: i64,
 }
 
+impl Effects {
+    /// Writes down how many are owed to each endpoint now.
+    pub(super) fn apply_owed(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        for (id, owed) in &mut self.owed {
+            let sql = "UPDATE endpoints SET owed = owed + ?2 WHERE id = ?1 RETURNING owed";
+            let mut statement = connection.prepare_cached(sql)?;
+            owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
+            owed.change = 0;
+        }
+        Ok(())
+    }
+
+    /// Ends the oldest of what is owed beyond the bound.
+    pub(super) fn keep_bound(
+        &mut self,
+        connection: &Connection,
+        shared: &Shared,
+        now: i64,
+    ) -> rusqlite::Result<()> {
+        let bound = i64::try_from(shared.bounds.max_owed).unwrap_or(i64::MAX);
+        let beyond = |(id, owed): (&i64, &Owed)| {
+            usize::try_from(owed.outstanding - bound).ok().filter(|n| *n > 0).map(|n| (*id, n))
+        };
+        let beyond: Vec<(i64, usize)> = self.owed.iter().filter_map(beyond).collect();
+        for (id, number) in &beyond {
+            let most = (*number).min(ENDED_AT_ONCE);
+            expiry::expire(connection, &shared.claims, *id, Which::Any, most, now, self)?;
+        }
+        if beyond.is_empty() { Ok(()) } else { self.apply_owed(connection) }
+    }
+}
+
+/// The most deliveries of an endpoint that one transaction ends: more than it can add.
+const ENDED_AT_ONCE: usize = 1024;
+
 /// Adds the events of an append in the place of its intent. `earlier` has the events that an earlier, failed try of the same
 /// append added: should its commit have reached the disk all the same, they are new to the caller.
 pub(super) fn append(
     connection: &Connection,
-    endpoints: &Endpoints,
+    shared: &Shared,
     append: &Append,
     now: i64,
     earlier: &mut HashSet<EventId>,
     effects: &mut Effects,
 ) -> rusqlite::Result<Result<Vec<Appended>, Error>> {
+    let endpoints = &shared.endpoints;
     // A look speaks of one tag. Where an append is about several, nobody can say which.
     let first = append.events.iter().find_map(|event| event.tag.as_ref());
     let one_tag = append.events.iter().all(|e| e.tag.is_none() || e.tag.as_ref() == first);
@@ -84,7 +150,7 @@ pub(super) fn append(
             continue;
         }
         let event = event.clone();
-        appended.push(add(connection, endpoints, append, event, before, now, effects)?);
+        appended.push(add(connection, shared, append, event, before, now, effects)?);
     }
     intents::fulfil(connection, append.intent)?;
     Ok(Ok(appended))
@@ -92,7 +158,7 @@ pub(super) fn append(
 
 fn add(
     connection: &Connection,
-    endpoints: &Endpoints,
+    shared: &Shared,
     append: &Append,
     mut event: Event,
     before: &Before,
@@ -125,7 +191,10 @@ fn add(
             Envelope::of(&event).to_json(),
         ])?;
     let mut owed_to = Vec::new();
-    for endpoint in endpoints.wanting(&event) {
+    for endpoint in shared.endpoints.wanting(&event) {
+        if endpoint.latest_only {
+            deliveries::replace(connection, &shared.claims, endpoint, &event, sequence, effects)?;
+        }
         deliveries::owe(connection, endpoint, &event, sequence, now)?;
         let owed = effects.owed.entry(endpoint.id).or_default();
         owed.change += 1;

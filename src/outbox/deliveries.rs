@@ -10,9 +10,11 @@ use crate::event::Event;
 use super::DeliveryId;
 use super::Error;
 use super::append::Effects;
+use super::append::Replaced;
+use super::claims::Claims;
 use super::endpoints::Endpoint;
-use super::endpoints::Endpoints;
 use super::endpoints::first_bytes;
+use super::shared::Shared;
 
 /// How an attempt ended, and what comes next.
 #[derive(Debug, Clone)]
@@ -69,8 +71,9 @@ pub enum DeadReason {
 /// How much of an attempt's detail is kept.
 pub const DETAIL_BYTES: usize = 4096;
 
-/// How many attempts of a delivery are kept; older ones are counted only.
-pub(super) const ATTEMPTS_KEPT: u32 = 20;
+/// The most deliveries whose place one event takes; where more are owed, as after the option was switched on, the
+/// next event of the tag goes on.
+const REPLACED_AT_ONCE: i64 = 1000;
 
 /// Writes down that an event is owed to an endpoint.
 pub(super) fn owe(
@@ -88,25 +91,99 @@ pub(super) fn owe(
                  WHERE endpoint = ?2 AND lane = ?3 AND ended_at IS NULL
              ) THEN 'waiting' ELSE 'ready' END, ?4)",
         )?
-        .execute(params![
-            sequence,
-            endpoint.id,
-            i64::from_be_bytes(first_bytes(&event.lane())),
-            now
-        ])?;
+        .execute(params![sequence, endpoint.id, lane(event), now])?;
     Ok(())
+}
+
+/// Ends what a newer event of the lane takes the place of (option `latest_only`), except what is being attempted:
+/// of that its own outcome decides. Lanes are told apart by a hash, and two registries may share one: only what is
+/// about the very same tag is replaced.
+pub(super) fn replace(
+    connection: &Connection,
+    claims: &Claims,
+    endpoint: &Endpoint,
+    event: &Event,
+    by: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<()> {
+    let now = millis(OffsetDateTime::now_utc());
+    let older: Vec<i64> = connection
+        .prepare_cached(
+            "SELECT d.event FROM deliveries d INDEXED BY deliveries_lane
+             JOIN events e ON e.sequence = d.event
+             WHERE d.endpoint = ?1 AND d.lane = ?2 AND d.ended_at IS NULL
+                 AND e.envelope ->> '$.subject' = ?3 AND e.envelope ->> '$.data.registry' = ?4
+             ORDER BY d.event LIMIT ?5",
+        )?
+        .query_map(
+            params![endpoint.id, lane(event), event.subject(), event.registry, REPLACED_AT_ONCE],
+            |row| row.get(0),
+        )?
+        .collect::<Result<_, _>>()?;
+    for older in older {
+        if claims.take(endpoint.id, older) {
+            effects.taken.push((endpoint.id, older));
+            end_replaced(connection, endpoint.id, older, by, now, effects)?;
+        }
+    }
+    // What collided with the lane goes ahead, if it was behind what went.
+    promote(connection, endpoint.id, lane(event))?;
+    Ok(())
+}
+
+fn end_replaced(
+    connection: &Connection,
+    endpoint: i64,
+    event: i64,
+    by: i64,
+    now: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE deliveries SET state = 'replaced', ended_at = ?3, reason = ?4
+             WHERE event = ?1 AND endpoint = ?2",
+        )?
+        .execute(params![event, endpoint, now, format!("by {by}")])?;
+    effects.owed.entry(endpoint).or_default().change -= 1;
+    effects.replaced.push(Replaced { endpoint, event, by });
+    Ok(())
+}
+
+/// The newest event of the same tag that waits behind this one.
+fn newer(
+    connection: &Connection,
+    endpoint: i64,
+    lane: i64,
+    event: i64,
+) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached(
+            "SELECT d.event FROM deliveries d INDEXED BY deliveries_lane
+             JOIN events e ON e.sequence = d.event JOIN events this ON this.sequence = ?3
+             WHERE d.endpoint = ?1 AND d.lane = ?2 AND d.ended_at IS NULL AND d.event > ?3
+                 AND e.envelope ->> '$.subject' = this.envelope ->> '$.subject'
+                 AND e.envelope ->> '$.data.registry' = this.envelope ->> '$.data.registry'
+             ORDER BY d.event DESC LIMIT 1",
+        )?
+        .query_row([endpoint, lane, event], |row| row.get(0))
+        .optional()
+}
+
+fn lane(event: &Event) -> i64 {
+    i64::from_be_bytes(first_bytes(&event.lane()))
 }
 
 /// Writes down the end of an attempt. One that is there already, or of a delivery that has ended, is
 /// taken as said: the answer to the first try of the same call may have got lost in a failed commit.
 pub(super) fn record(
     connection: &Connection,
-    endpoints: &Endpoints,
+    shared: &Shared,
     outcome: &AttemptOutcome,
     effects: &mut Effects,
 ) -> rusqlite::Result<Result<(), Error>> {
     let unknown = Ok(Err(Error::UnknownDelivery { delivery: outcome.delivery }));
-    let Some(endpoint) = endpoints.with_mark(outcome.delivery.endpoint_mark()) else {
+    let Some(endpoint) = shared.endpoints.with_mark(outcome.delivery.endpoint_mark()) else {
         return unknown;
     };
     let found = connection
@@ -154,18 +231,31 @@ pub(super) fn record(
             outcome.attempt,
             outcome.class == Class::Event,
         ])?;
-    write_attempt(connection, event, endpoint.id, outcome)?;
+    let kept = shared.bounds.keep_attempts;
+    write_attempt(connection, event, endpoint.id, outcome, kept)?;
     effects.outcomes += 1;
+    if ended_at.is_none()
+        && endpoint.latest_only
+        && let Some(by) = newer(connection, endpoint.id, lane, event)?
+    {
+        end_replaced(connection, endpoint.id, event, by, millis(outcome.ended_at), effects)?;
+        let promoted = promote(connection, endpoint.id, lane)?;
+        effects.owed.entry(endpoint.id).or_default().claimable += u64::from(promoted.is_some());
+    }
     if ended_at.is_some() {
         let owed = effects.owed.entry(endpoint.id).or_default();
         owed.change -= 1;
-        owed.claimable += u64::from(promote(connection, endpoint.id, lane)?);
+        owed.claimable += u64::from(promote(connection, endpoint.id, lane)?.is_some());
     }
     Ok(Ok(()))
 }
 
-/// Lets the next of a lane go ahead; says whether there is one.
-fn promote(connection: &Connection, endpoint: i64, lane: i64) -> rusqlite::Result<bool> {
+/// Lets the next of a lane go ahead, if there is one, and says which.
+pub(super) fn promote(
+    connection: &Connection,
+    endpoint: i64,
+    lane: i64,
+) -> rusqlite::Result<Option<i64>> {
     let next = connection
         .prepare_cached(
             "SELECT event FROM deliveries INDEXED BY deliveries_lane
@@ -174,11 +264,12 @@ fn promote(connection: &Connection, endpoint: i64, lane: i64) -> rusqlite::Resul
         .query_row([endpoint, lane], |row| row.get::<_, i64>(0))
         .optional()?;
     let Some(event) = next else {
-        return Ok(false);
+        return Ok(None);
     };
     let sql = "UPDATE deliveries SET state = 'ready'
                WHERE event = ?1 AND endpoint = ?2 AND state = 'waiting'";
-    Ok(connection.prepare_cached(sql)?.execute([event, endpoint])? > 0)
+    let promoted = connection.prepare_cached(sql)?.execute([event, endpoint])? > 0;
+    Ok(promoted.then_some(event))
 }
 
 fn write_attempt(
@@ -186,6 +277,7 @@ fn write_attempt(
     event: i64,
     endpoint: i64,
     outcome: &AttemptOutcome,
+    kept: u32,
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -203,9 +295,9 @@ fn write_attempt(
             outcome.status,
             cut(&outcome.detail),
         ])?;
-    if outcome.attempt > ATTEMPTS_KEPT {
+    if outcome.attempt > kept {
         let sql = "DELETE FROM attempts WHERE event = ?1 AND endpoint = ?2 AND number <= ?3";
-        let last = outcome.attempt - ATTEMPTS_KEPT;
+        let last = outcome.attempt - kept;
         connection.prepare_cached(sql)?.execute(params![event, endpoint, last])?;
     }
     Ok(())

@@ -3,12 +3,10 @@
 //! Reading here and not on the writer keeps a claim from waiting behind a sync, and a sync from waiting
 //! behind a claim. It is exact all the same:
 //! - what was answered as appended is committed, and every query sees all that is committed;
-//! - the claims belong to this thread. The writer, once an outcome is committed, only puts it on a
-//!   list; the list is emptied *before* a query begins, so whatever is no longer claimed is seen as
-//!   the outcome left it, and nothing can be claimed twice from an older view.
+//! - what is claimed is read *before* a query begins, and the writer lets go of a claim only once its
+//!   outcome is committed, so whatever is no longer claimed is seen as the outcome left it, and nothing
+//!   can be claimed twice from an older view.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -73,7 +71,7 @@ pub(super) struct Claimed {
     shared: Arc<Shared>,
 }
 
-/// How many queries are answered before the list of ended claims is looked at again.
+/// How many queries are taken at once.
 const BATCH: usize = 64;
 
 /// From one look at the age of what is owed to the next.
@@ -83,14 +81,15 @@ const BETWEEN_MEASUREMENTS: Duration = Duration::from_secs(10);
 pub(super) struct Reader {
     shared: Arc<Shared>,
     connection: Option<Connection>,
-    /// By endpoint, the events taken to be attempted.
-    claims: HashMap<i64, HashSet<i64>>,
+    /// Which file it is of.
+    file: u64,
     measured: Option<Instant>,
 }
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
-        Self { shared, connection: Some(connection), claims: HashMap::new(), measured: None }
+        let file = shared.file();
+        Self { shared, connection: Some(connection), file, measured: None }
     }
 
     /// Answers until the queue is closed.
@@ -113,7 +112,6 @@ impl Reader {
     }
 
     fn answer(&mut self, query: Query) {
-        self.take_back_ended();
         // Nobody listening is no fault: whoever asked has left.
         let _left = match query {
             Query::Claim { endpoint, now, limit, reply } => {
@@ -156,30 +154,29 @@ impl Reader {
         };
         // Not one round only: what cannot be read must not stand in the way of what can.
         while claims.claims.len() < limit {
-            let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
+            let claimed = shared.claims.of(endpoint.id);
             let wanted = limit - claims.claims.len();
-            let due = self
-                .query(|connection| due::events(connection, endpoint.id, &claimed, now, wanted));
-            let claimed = self.claims.entry(endpoint.id).or_insert(claimed);
-            let due = due?;
+            let mut due = self
+                .query(|connection| due::events(connection, endpoint.id, &claimed, now, wanted))?;
+            // The writer may just be ending one of them.
+            due.retain(|sequence| shared.claims.take(endpoint.id, *sequence));
             if due.is_empty() {
                 break;
             }
-            claimed.extend(&due);
             let mut due = due.into_iter();
             while let Some(sequence) = due.next() {
                 match self.query(|c| due::claim(c, endpoint, sequence)) {
                     Ok(Some(Ok(claim))) => claims.claims.push(claim),
                     Ok(Some(Err(error))) => say_unreadable(endpoint, &error),
-                    Ok(None) => {}
+                    // The writer has ended it since we looked.
+                    Ok(None) => shared.claims.release([(endpoint.id, sequence)]),
                     Err(Error::Read { database, source }) if means_bad_row(&source) => {
                         say_unreadable(endpoint, &Error::Read { database, source });
                     }
                     Err(error) => {
                         // None of these will reach anybody.
-                        std::iter::once(sequence)
-                            .chain(due)
-                            .for_each(|sequence| self.release(endpoint.id, sequence));
+                        let rest = std::iter::once(sequence).chain(due);
+                        shared.claims.release(rest.map(|sequence| (endpoint.id, sequence)));
                         return Err(error);
                     }
                 }
@@ -193,22 +190,8 @@ impl Reader {
         let Some(endpoint) = shared.endpoints.named(endpoint) else {
             return Ok(None);
         };
-        let claimed = self.claims.remove(&endpoint.id).unwrap_or_default();
-        let due = self.query(|c| due::next(c, endpoint.id, &claimed));
-        self.claims.insert(endpoint.id, claimed);
-        due
-    }
-
-    fn take_back_ended(&mut self) {
-        for (endpoint, event) in self.shared.take_released() {
-            self.release(endpoint, event);
-        }
-    }
-
-    fn release(&mut self, endpoint: i64, event: i64) {
-        if let Some(claimed) = self.claims.get_mut(&endpoint) {
-            claimed.remove(&event);
-        }
+        let claimed = shared.claims.of(endpoint.id);
+        self.query(|c| due::next(c, endpoint.id, &claimed))
     }
 
     /// Runs a query, opening the database again if the last one failed.
@@ -216,6 +199,10 @@ impl Reader {
         &mut self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
+        let file = self.shared.file();
+        if std::mem::replace(&mut self.file, file) != file {
+            self.connection = None;
+        }
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => recovery::reader(&self.shared.database)?,
@@ -227,6 +214,7 @@ impl Reader {
                 Ok(answer)
             }
             Err(source) if means_damage(&source) => {
+                self.shared.see_damage(source.to_string());
                 Err(Error::Damaged { database, detail: source.to_string() })
             }
             Err(source) => Err(Error::Read { database, source }),

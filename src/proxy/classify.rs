@@ -193,6 +193,7 @@ impl Exchange {
             digest_from: None,
             integrity: None,
             current_digest: None,
+            concurrent: false,
             time: self.started_at,
             started_at: Some(self.started_at),
             answered_at: None,

@@ -23,6 +23,7 @@ use tracing::debug;
 use tracing::warn;
 
 use crate::event::Action;
+use crate::event::Event;
 use crate::listener;
 use crate::outbox;
 use crate::outbox::Append;
@@ -40,6 +41,7 @@ use super::forward::Head;
 use super::observe::Gate;
 use super::observe::Observed;
 use super::observe::Reader;
+use super::overlap::UnderWay;
 use super::protocol::Answer;
 use super::protocol::End;
 use super::protocol::Had;
@@ -116,14 +118,16 @@ impl Inner {
         let mut early = None;
         let mut answer = Err(Error::Incomplete);
         let mut unkept = None;
+        let mut under_way = None;
         let mut machine = Machine::new(self.config.rules());
         let mut step = machine.on(Input::Held);
         loop {
             let input = match step {
                 Step::Intend(_) => tokio::select! {
                     biased;
-                    (intended, was) = &mut preparing => {
+                    (intended, was, entered) = &mut preparing => {
                         before = was;
+                        under_way = Some(entered);
                         self.points.reach("intended");
                         intended
                     }
@@ -139,13 +143,25 @@ impl Inner {
                     }
                     answer = self.answer(&mut sending).await;
                     self.points.reach("answered");
-                    self.meaning(exchange, &answer)
+                    let meaning = self.meaning(exchange, &answer);
+                    if let Some(under_way) = &under_way {
+                        match meaning {
+                            Input::Answered(Answer::Unknown) | Input::Unanswered(Had::Perhaps) => {
+                                under_way.answered();
+                            }
+                            _ => under_way.leave(),
+                        }
+                    }
+                    meaning
                 }
                 Step::Append => {
                     let headers = answer.as_ref().map(|(response, _)| response.headers().clone());
                     let answered_at = OffsetDateTime::now_utc();
-                    let events =
+                    let mut events =
                         exchange.events(&intent, &headers.unwrap_or_default(), answered_at);
+                    for event in &mut events {
+                        event.concurrent = met(&under_way, event);
+                    }
                     let append = Append { intent: intent.id, events, before: before.clone() };
                     match self.append(append.clone()).await {
                         Ok(()) => {
@@ -163,7 +179,7 @@ impl Inner {
                     if let Some((append, error)) = unkept.take()
                         && !self.unrecorded.keep(append, promise, &error)
                     {
-                        self.settler.settle(intent.id);
+                        self.settler.settle(intent.id, under_way.take());
                     }
                     Input::Done
                 }
@@ -180,9 +196,9 @@ impl Inner {
                 Step::Settle(promise) => {
                     self.unsettled(exchange, &answer);
                     match promise {
-                        Promise::Intent => self.settler.settle(intent.id),
+                        Promise::Intent => self.settler.settle(intent.id, under_way.take()),
                         Promise::Nothing | Promise::Perhaps => {
-                            self.settler.settle_kept(intent.clone());
+                            self.settler.settle_kept(intent.clone(), under_way.take());
                         }
                     }
                     Input::Done
@@ -208,21 +224,44 @@ impl Inner {
         match sent {
             Ok((response, _)) if response.status().is_success() => Err(Error::Premature),
             // The connection closes with the request that was never whole.
-            Ok((response, _closed)) => self.relay_early(response, head).await,
+            Ok((response, mut closed)) => {
+                self.upstream.go_on(&mut closed);
+                self.relay_early(response, head).await
+            }
             Err(failed) => Err(failed.after_discarding().await),
         }
     }
 
-    /// P2: the intent on the disk, and meanwhile what the tag names now.
+    /// P2: the intent on the disk, and meanwhile what the tag names now; and then, where that is asked for, the
+    /// answer to whoever is under way to the same tag (rule O3).
     async fn prepare(
         &self,
         intent: &Intent,
         before: impl Future<Output = Before>,
-    ) -> (Input, Before) {
+    ) -> (Input, Before, UnderWay) {
         self.points.reach("held");
         let limit = self.config.limits.look;
         let before = async { timeout(limit, before).await.unwrap_or(Before::Unknown) };
-        tokio::join!(self.intend(intent), before)
+        let (input, before) = tokio::join!(self.intend(intent), before);
+        (input, before, self.turn(intent).await)
+    }
+
+    async fn turn(&self, intent: &Intent) -> UnderWay {
+        if self.config.serialize_tag {
+            match timeout(TURN, self.overlaps.enter_alone(intent)).await {
+                Ok(under_way) => return under_way,
+                Err(_) => {
+                    self.metrics.not_serialized.inc();
+                    warn!(
+                        repository = %intent.event.repository,
+                        tag = intent.event.tag.as_ref().map(tracing::field::display),
+                        waited = ?TURN,
+                        "Another push of the tag has no answer yet, this one does not wait any longer"
+                    );
+                }
+            }
+        }
+        self.overlaps.enter(intent)
     }
 
     async fn intend(&self, intent: &Intent) -> Input {
@@ -363,6 +402,13 @@ impl Inner {
     }
 }
 
+/// Whether another exchange with the event's tag was under way at the same time.
+fn met(under_way: &Option<UnderWay>, event: &Event) -> bool {
+    under_way.as_ref().is_some_and(|under_way| under_way.has_met(event.tag.as_ref()))
+}
+
+/// How long a push waits for the answer to another of its tag (rule O3).
+const TURN: Duration = Duration::from_secs(10);
 /// How long a look may go on by itself; the push waits for it much less.
 const LOOK: Duration = Duration::from_secs(5);
 /// How late the event comes where a test wants it to come too late.

@@ -28,6 +28,8 @@ pub struct Metrics {
     events: Family<Observed, Counter>,
     pub(super) headers_dropped: Counter,
     pub(super) mismatches: Counter,
+    pub(super) concurrent: Counter,
+    pub(super) not_serialized: Counter,
     pub(super) unsettled: Counter,
     pub(super) settling: Gauge,
     settled: Family<Verdict, Counter>,
@@ -98,6 +100,8 @@ impl Default for Metrics {
             events: Family::default(),
             headers_dropped: Counter::default(),
             mismatches: Counter::default(),
+            concurrent: Counter::default(),
+            not_serialized: Counter::default(),
             unsettled: Counter::default(),
             settling: Gauge::default(),
             settled: Family::default(),
@@ -137,6 +141,16 @@ impl Metrics {
             "digest_mismatches",
             "Pushes whose digest the registry gave differently",
             self.mismatches.clone(),
+        );
+        part.register(
+            "concurrent",
+            "Events of a tag of which another push or delete was under way at the same time",
+            self.concurrent.clone(),
+        );
+        part.register(
+            "not_serialized",
+            "Pushes that waited for the answer to another of their tag for 10 s, and then went ahead",
+            self.not_serialized.clone(),
         );
         part.register(
             "unsettled",

@@ -22,6 +22,7 @@ mod look;
 mod metrics;
 mod mount;
 mod observe;
+mod overlap;
 mod paced;
 mod protocol;
 mod record;
@@ -82,6 +83,7 @@ use self::headers::Client;
 use self::known::KnownTags;
 use self::linger::Early;
 use self::look::Look;
+use self::overlap::Overlaps;
 use self::protocol::Rules;
 use self::settle::Settler;
 use self::settle::rules::Schedule;
@@ -116,6 +118,8 @@ pub struct Config {
     pub on_failure: OnFailure,
     /// Whether mounts are events.
     pub mounts: Mounts,
+    /// Whether a push waits for the answer to another of the same tag.
+    pub serialize_tag: bool,
     /// When to look at pushes of unknown end.
     pub settling: Settling,
     /// How long, and how much.
@@ -185,6 +189,7 @@ struct Inner {
     upstream: Upstream,
     look: Look,
     known: KnownTags,
+    overlaps: Overlaps,
     copies: Budget,
     outbox: Outbox,
     unrecorded: Unrecorded,
@@ -242,6 +247,7 @@ impl Proxy {
             upstream,
             look,
             known,
+            overlaps: Overlaps::default(),
             copies,
             outbox,
             unrecorded,

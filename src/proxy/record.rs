@@ -20,6 +20,9 @@ impl Inner {
             (Some(tag), Outcome::Unconfirmed) => self.known.remove(&event.repository, tag),
             (None, _) => {}
         }
+        if event.concurrent {
+            self.metrics.concurrent.inc();
+        }
         if let Some(Integrity::Mismatch(told)) = &event.integrity {
             self.metrics.mismatches.inc();
             warn!(
@@ -40,6 +43,7 @@ impl Inner {
             kind = event.kind.map(Kind::as_str),
             outcome = event.outcome.as_str(),
             evidence = event.evidence.as_str(),
+            concurrent = event.concurrent,
             sequence = event.sequence,
             actor = event.actor.name.as_deref(),
             owed_to = appended.owed_to.join(","),

@@ -5,18 +5,22 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::support::Asks;
 use crate::support::BLOCKED;
 use crate::support::Curl;
 use crate::support::Image;
 use crate::support::KEY;
 use crate::support::KEY_ID;
 use crate::support::Pebble;
+use crate::support::Pki;
 use crate::support::Raw;
+use crate::support::Receiver;
 use crate::support::Registry;
 use crate::support::Scripted;
 use crate::support::Sidecar;
 use crate::support::Temper;
 use crate::support::Workdir;
+use crate::support::command;
 use crate::support::free_port;
 use crate::support::until;
 
@@ -89,6 +93,40 @@ fn a_certificate_is_issued_and_renewed_under_pushes_though_nonces_are_refused() 
         entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("account-")
     });
     assert_eq!(account.count(), 1);
+}
+
+#[test]
+fn a_certificate_of_a_ca_is_shown_to_a_receiver_once_it_is_there() {
+    let work = Workdir::new();
+    let (port, http_port) = (free_port(), free_port());
+    let pebble = Pebble::start(&work, &Temper { http_port, sleep_seconds: 3, ..Temper::default() });
+    let registry = Registry::start(&work);
+    let pki = Pki::new(&work, "receiver-pki");
+    let own = pki.server("receiver", &["127.0.0.1"]);
+    let receiver = Receiver::start(&pki, Asks::Nothing);
+    receiver.present(&pki, &own, Asks::CertificateOf(pebble.root(&work)));
+    // Nobody is shown this identity but the receiver, so the CA has to come to a port of its own.
+    let acme = format!("names: [{NAME}], challenge: http-01");
+    let listener = format!(
+        "  - {{ address: \"127.0.0.1:{http_port}\", serve: [acme] }}\n\
+         endpoints: [{{ name: build, url: \"{}\", tls: {{ ca: \"{}\", identity: public }} }}]\n",
+        receiver.url("/hook"),
+        pki.ca().display(),
+    );
+    let yaml = yaml(&pebble, &registry.url(), port, &acme, &listener)
+        .replace("serve: [registry], identity: public", "serve: [registry]");
+    let file = work.write("before.yaml", &yaml);
+    let shown = command(&work, &["certs", "show", "--config", file.to_str().unwrap()]).ok();
+    assert!(shown.err.contains("public has not been issued yet; `pushbell run` orders it"));
+    let sidecar = Sidecar::with_file(&work, &yaml);
+    let curl = Curl::direct(&work, &format!("http://127.0.0.1:{port}"));
+    assert_eq!(curl.push("team/app", "1.0", &Image::new(&work, "client")).status, 201);
+    until("an attempt without a certificate to be told", || {
+        let told = "the identity public has no certificate yet: its CA has not issued one";
+        sidecar.printed().contains(told).then_some(())
+    });
+    assert_eq!(receiver.refused(), 0, "no handshake is begun");
+    assert_eq!(receiver.wait_for(1)[0].json()["data"]["tag"], "1.0");
 }
 
 #[test]

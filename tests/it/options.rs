@@ -248,7 +248,9 @@ fn every_command_teaches_itself() {
         assert!(done.out.contains("\n  pushbell "), "an example of {words:?}: {}", done.out);
     }
     let translate = command(&work, &["translate", "--help"]).ok().out;
-    for word in ["docker-hub, artifactory-plugin]", "[possible values: native, distribution"] {
+    for word in
+        ["[possible values: auto, distribution,", "[possible values: native, cloudevents-binary"]
+    {
         assert!(translate.contains(word), "{word} in {translate}");
     }
     let health = command(&work, &["health", "--help"]).ok().out;
@@ -358,10 +360,11 @@ fn health_asks_without_being_told_where_the_registry_is() {
 fn check_shows_where_a_preset_posts_and_what_clients_will_refuse() {
     let work = Workdir::new();
     let pair = Pki::new(&work, "pki").server("own", &["other.example.com"]);
+    let front = "trusted_proxies: [192.0.2.7]";
     let yaml = format!(
         "registry: {{ name: registry.example.com, upstream: \"http://127.0.0.1:1\" }}\n\
          identities:\n  own: {{ files: {{ certificate: {}, key: {} }} }}\n\
-         listeners:\n  - {{ address: \"127.0.0.1:0\", serve: [registry], identity: own }}\n\
+         listeners:\n  - {{ address: \"127.0.0.1:0\", serve: [registry], identity: own, {front} }}\n\
          endpoints:\n  - {{ name: build, url: \"https://localhost:1\", preset: build-service-docker }}\n",
         pair.certificate.display(),
         pair.key.display(),
@@ -380,10 +383,25 @@ fn check_shows_where_a_preset_posts_and_what_clients_will_refuse() {
 fn the_configuration_in_the_readme_is_good() {
     let work = Workdir::new();
     let readme = include_str!("../../README.md");
-    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let pki = Pki::new(&work, "pki");
     let client = pki.server("client", &["client"]);
-    let yaml = yaml
+    let pair = pki.server("registry", &["registry.example.com"]);
+    let certificates: Vec<&&str> =
+        blocks.iter().filter(|block| block.starts_with("identities:")).collect();
+    assert_eq!(certificates.len(), 3, "our own CA, files, ACME");
+    for block in certificates {
+        let block = block
+            .replace("/tls/tls.crt", pair.certificate.to_str().unwrap())
+            .replace("/tls/tls.key", pair.key.to_str().unwrap());
+        let yaml = format!(
+            "registry: {{ name: registry.example.com, upstream: \"http://127.0.0.1:5000\" }}\n{block}"
+        );
+        let file = work.write("block.yaml", yaml);
+        command(&work, &["check", "--config", file.to_str().unwrap()]).ok();
+    }
+    let yaml = blocks[0]
         .replace("client.pem", client.certificate.to_str().unwrap())
         .replace("client.key", client.key.to_str().unwrap())
         .replace("build-ca.pem", pki.ca().to_str().unwrap())

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::support::Asks;
 use crate::support::Curl;
 use crate::support::Image;
 use crate::support::Pair;
@@ -205,6 +206,57 @@ fn a_receiver_sees_the_new_client_certificate() {
     stage.receiver.up();
     assert_eq!(stage.curl().push("team/app", "2.0", &image).status, 201);
     assert_eq!(stage.receiver.wait_for(2)[1].peer.as_deref(), Some("next"));
+}
+
+#[test]
+fn a_receivers_new_ca_is_trusted_without_a_restart_and_open_connections_stay() {
+    let mut stage = Stage::open();
+    let image = Image::new(&stage.work, "trust");
+    assert_eq!(stage.curl().push("team/app", "1.0", &image).status, 201);
+    stage.receiver.wait_for(1);
+    let trusted = stage.pki.ca();
+    let file = trusted.to_str().unwrap().to_owned();
+    let failed = |stage: &Stage| {
+        let line = format!("pushbell_trust_reload_failed_total{{file=\"{file}\"}}");
+        metric(&stage.work, &stage.sidecar, &line)
+    };
+    let taken = |stage: &Stage| {
+        let line = format!("pushbell_trust_reloads_total{{file=\"{file}\"}}");
+        metric(&stage.work, &stage.sidecar, &line)
+    };
+    assert_eq!((taken(&stage), failed(&stage)), (Some(0.0), Some(0.0)));
+    let (old, next) = (fs::read(&trusted).unwrap(), Pki::new(&stage.work, "next"));
+    let new = fs::read(next.ca()).unwrap();
+
+    // Cut off: what is trusted stays, and it is said once.
+    fs::write(&trusted, &new[..new.len() / 2]).unwrap();
+    stage.sidecar.reload();
+    until("the failure to be counted", || (failed(&stage) == Some(1.0)).then_some(()));
+    let ready = stage.admin().get("/readyz").text();
+    assert!(ready.contains(&format!("the CAs of {file} were not taken: ")), "{ready}");
+    assert_eq!(stage.curl().push("team/app", "2.0", &image).status, 201);
+    stage.receiver.wait_for(2);
+
+    // Of the new one alone: the connection that is open is as good as it was.
+    fs::write(&trusted, &new).unwrap();
+    until("the new CA, without being asked", || (taken(&stage) == Some(1.0)).then_some(()));
+    assert_eq!(count(&stage.sidecar, "Changed CAs not taken"), 1);
+    let ready = stage.admin().get("/readyz").text();
+    assert!(!ready.contains("were not taken"), "{ready}");
+    assert_eq!(stage.curl().push("team/app", "3.0", &image).status, 201);
+    stage.receiver.wait_for(3);
+    assert_eq!(stage.receiver.refused(), 0);
+
+    // A new connection is made by the new trust: to the old server not at all, and to the new one.
+    stage.receiver.down();
+    stage.receiver.up();
+    assert_eq!(stage.curl().push("team/app", "4.0", &image).status, 201);
+    until("a handshake to fail", || (stage.receiver.refused() >= 1).then_some(()));
+    assert_eq!(stage.receiver.requests().len(), 3);
+    let pair = next.server("receiver", &["127.0.0.1"]);
+    let issuer = stage.work.write("old-ca.pem", &old);
+    stage.receiver.present(&next, &pair, Asks::CertificateOf(issuer));
+    assert_eq!(stage.receiver.wait_for(4)[3].json()["data"]["tag"], "4.0");
 }
 
 #[test]

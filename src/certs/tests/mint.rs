@@ -24,7 +24,7 @@ fn a_minted_leaf_is_found_again_and_a_client_trusts_it() {
     assert_eq!(same.certified_key().cert, leaf.certified_key().cert);
 
     let trust = Trust::file(&ca.certificate_path()).unwrap();
-    let client = client_config(&trust, None, &[b"h2"]).unwrap();
+    let client = trusting(&trust, &[b"h2"]);
     let server = server_config(&leaf).unwrap();
     for host in ["registry.example.com", "localhost", "127.0.0.1", "::1"] {
         shake_hands(Arc::clone(&server), Arc::clone(&client), host).unwrap();
@@ -108,13 +108,13 @@ fn a_name_the_ca_was_not_made_for_is_refused_until_the_ca_is_renewed() {
     let kept = LocalCa::renew(folder.path(), &both, CaKey::Keep, now()).unwrap();
     kept.leaf("x", &both, now()).unwrap();
     let old_name = kept.leaf("y", &names(&["a.example"]), now()).unwrap();
-    let client = client_config(&old_trust, None, &[]).unwrap();
+    let client = trusting(&old_trust, &[]);
     shake_hands(server_config(&old_name).unwrap(), client, "a.example").unwrap();
 
     let replaced = LocalCa::renew(folder.path(), &both, CaKey::Replace, now()).unwrap();
     let anew = replaced.leaf("y", &names(&["a.example"]), now()).unwrap();
     assert_ne!(anew.issuer(), old_name.issuer());
-    let client = client_config(&old_trust, None, &[]).unwrap();
+    let client = trusting(&old_trust, &[]);
     let error = shake_hands(server_config(&anew).unwrap(), client, "a.example").unwrap_err();
     assert_eq!(untrusted(&error), Untrusted::UnknownIssuer { issuer: anew.issuer().to_owned() });
 }
@@ -128,7 +128,7 @@ fn while_one_ca_follows_another_both_are_trusted_and_the_new_one_issues() {
     let renew = |now| LocalCa::renew(folder.path(), &wanted, CaKey::Replace, now).unwrap();
     let trusted = |identity: &Identity| {
         let trust = Trust::file(&first.certificate_path()).unwrap();
-        let client = client_config(&trust, None, &[]).unwrap();
+        let client = trusting(&trust, &[]);
         shake_hands(server_config(identity).unwrap(), client, "a.example").is_ok()
     };
     let second = renew(now());

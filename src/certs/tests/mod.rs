@@ -29,8 +29,16 @@ fn ca(folder: &TempDir, made_for: &[&str]) -> LocalCa {
     LocalCa::open_or_create(folder.path(), &names(made_for), now()).unwrap().0
 }
 
+fn ca_in(folder: &TempDir, name: &str, made_for: &[&str]) -> LocalCa {
+    LocalCa::open_or_create(&folder.path().join(name), &names(made_for), now()).unwrap().0
+}
+
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o7777
+}
+
+fn trusting(trust: &Trust, alpn: &[&[u8]]) -> Arc<rustls::ClientConfig> {
+    ClientTls::new(trust, None, alpn).unwrap().current().unwrap()
 }
 
 /// What the client found wrong, or the certificate that it was content with.
@@ -39,10 +47,20 @@ fn shake_hands(
     client: Arc<rustls::ClientConfig>,
     host: &str,
 ) -> Result<Vec<u8>, rustls::Error> {
+    let client = converse(server, client, host)?;
+    Ok(client.peer_certificates().unwrap()[0].to_vec())
+}
+
+/// The client once both sides have said all they have to say before any data, tickets included.
+fn converse(
+    server: Arc<rustls::ServerConfig>,
+    client: Arc<rustls::ClientConfig>,
+    host: &str,
+) -> Result<rustls::ClientConnection, rustls::Error> {
     let name = ServerName::try_from(host.to_owned()).unwrap();
     let mut client = rustls::ClientConnection::new(client, name)?;
     let mut server = rustls::ServerConnection::new(server)?;
-    while client.is_handshaking() {
+    while client.wants_write() || server.wants_write() {
         let mut wire = Vec::new();
         while client.wants_write() {
             client.write_tls(&mut wire).unwrap();
@@ -62,7 +80,7 @@ fn shake_hands(
             client.process_new_packets()?;
         }
     }
-    Ok(client.peer_certificates().unwrap()[0].to_vec())
+    Ok(client)
 }
 
 fn untrusted(error: &rustls::Error) -> Untrusted {

@@ -34,6 +34,10 @@ impl Chains {
     }
 }
 
+fn for_names(wanted: &[&str]) -> Wanted {
+    Wanted { names: names(wanted), purposes: Vec::new() }
+}
+
 /// Files in use, and a clock that goes where it is told.
 struct Scene {
     folder: TempDir,
@@ -47,19 +51,19 @@ impl Scene {
         let (chain, key) = pair(&folder, chain, key);
         let identity = Identity::load("x", &chain, &key, now()).unwrap();
         let mut scene =
-            Self { folder, watched: Watched::new(identity, names(wanted)), at: Instant::now() };
+            Self { folder, watched: Watched::new(identity, for_names(wanted)), at: Instant::now() };
         assert!(matches!(scene.look(0), Found::Nothing));
         scene
     }
 
     /// Looks after so many seconds.
-    fn look(&mut self, seconds: u64) -> Found {
+    fn look(&mut self, seconds: u64) -> Found<Identity> {
         self.at += Duration::from_secs(seconds);
         self.watched.look(Asked::BySchedule, self.at, now())
     }
 
     /// Looks every second for so long, and yields everything it was told.
-    fn wait(&mut self, seconds: u64) -> Vec<Found> {
+    fn wait(&mut self, seconds: u64) -> Vec<Found<Identity>> {
         let found = (0..seconds).map(|_| self.look(1));
         found.filter(|found| !matches!(found, Found::Nothing)).collect()
     }
@@ -127,7 +131,7 @@ fn a_symbolic_link_that_turns_is_a_change() {
     let identity = Identity::load("x", &path("tls.crt"), &path("tls.key"), now()).unwrap();
     let mut scene = Scene {
         folder: tempfile::tempdir().unwrap(),
-        watched: Watched::new(identity, vec![]),
+        watched: Watched::new(identity, Wanted::default()),
         at: Instant::now(),
     };
     assert!(scene.wait(3).is_empty());
@@ -160,6 +164,85 @@ fn what_is_worse_than_what_is_in_use_is_refused() {
         pair(&scene.folder, &old.0, &old.1);
         assert!(scene.wait(15).is_empty() && !scene.watched.is_refused());
     }
+}
+
+#[test]
+fn cas_are_taken_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = |name: &str| {
+        ca_in(&folder, name, &[]);
+        fs::read_to_string(folder.path().join(name).join("ca.pem")).unwrap()
+    };
+    let (old, new) = (pem("old"), pem("new"));
+    let path = folder.path().join("trusted.pem");
+    fs::write(&path, &old).unwrap();
+    let current = Trust::file(&path).unwrap();
+    let mut watched = WatchedTrust::new(Some(path.clone()), current.clone());
+    let mut at = Instant::now();
+    let mut wait = |watched: &mut WatchedTrust, seconds: u64| -> Vec<Found<Trust>> {
+        let found = (0..seconds).map(|_| {
+            at += Duration::from_secs(1);
+            watched.look(Asked::BySchedule, at)
+        });
+        found.filter(|found| !matches!(found, Found::Nothing)).collect()
+    };
+    assert!(wait(&mut watched, 2).is_empty());
+    for cut in 0..new.len() - 1 {
+        fs::write(&path, &new.as_bytes()[..cut]).unwrap();
+        let told = wait(&mut watched, 15);
+        assert!(matches!(&told[..], [Found::Refused(_)]), "{cut}: {told:?}");
+        assert!(watched.is_refused());
+    }
+    let leaf = ca_in(&folder, "old", &[]).leaf("x", &names(&["localhost"]), now()).unwrap();
+    fs::copy(leaf.certificate_path(), &path).unwrap();
+    assert!(matches!(&wait(&mut watched, 15)[..], [Found::Refused(Error::NotACa { .. })]));
+    fs::write(&path, &old).unwrap();
+    assert!(wait(&mut watched, 15).is_empty() && !watched.is_refused(), "it is what is in use");
+    fs::write(&path, old.clone() + &new).unwrap();
+    match &wait(&mut watched, 15)[..] {
+        [Found::Fresh(both)] => assert_eq!((both.count(), both == &current), (2, false)),
+        told => panic!("{told:?}"),
+    }
+}
+
+#[test]
+fn a_successor_has_to_be_for_what_it_is_used_for() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let of = |usages: &[rcgen::ExtendedKeyUsagePurpose]| {
+        let mut leaf = rcgen::CertificateParams::new(names(&["localhost"])).unwrap();
+        leaf.extended_key_usages = usages.to_vec();
+        (leaf.self_signed(&key).unwrap().pem(), key.serialize_pem())
+    };
+    let server = of(&[rcgen::ExtendedKeyUsagePurpose::ServerAuth]);
+    let both = of(&[
+        rcgen::ExtendedKeyUsagePurpose::ServerAuth,
+        rcgen::ExtendedKeyUsagePurpose::ClientAuth,
+    ]);
+    let any = of(&[]);
+    let told = |before: &(String, String), after: &(String, String), purpose: Purpose| {
+        let mut scene = Scene::new(before, &[]);
+        scene.watched = Watched::new(
+            scene.watched.current().unwrap().clone(),
+            Wanted { names: Vec::new(), purposes: vec![purpose] },
+        );
+        pair(&scene.folder, &after.0, &after.1);
+        scene.wait(15).pop()
+    };
+    match told(&both, &server, Purpose::Clients) {
+        Some(Found::Refused(error)) => assert_eq!(
+            error.to_string(),
+            "the certificate of the identity x is not for clients: its extended key usage has serverAuth, and \
+             lacks clientAuth"
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(told(&both, &server, Purpose::Servers), Some(Found::Fresh(_))));
+    assert!(matches!(told(&both, &any, Purpose::Clients), Some(Found::Fresh(_))));
+    // It never was.
+    assert!(matches!(
+        told(&server, &of(&[rcgen::ExtendedKeyUsagePurpose::ServerAuth]), Purpose::Clients),
+        None | Some(Found::Fresh(_))
+    ));
 }
 
 #[test]

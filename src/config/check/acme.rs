@@ -108,8 +108,13 @@ impl Checker<'_> {
         Some(ExternalAccount { key_id: key_id?.value, key: Secret::new(bytes) })
     }
 
-    /// What an identity of a CA needs from the listeners.
-    pub(super) fn reachable(&mut self, identities: &[Identity], listeners: &[Listener]) {
+    /// What an identity of a CA needs from the listeners; those of `clients` are shown to servers.
+    pub(super) fn reachable(
+        &mut self,
+        identities: &[Identity],
+        listeners: &[Listener],
+        clients: &[&str],
+    ) {
         let answers = listeners.iter().any(|listener| listener.serves.contains(&Serve::Acme));
         let mut asked = false;
         for identity in identities {
@@ -121,10 +126,18 @@ impl Checker<'_> {
                 listener.all_identities().any(|shown| shown.value == name.value)
             };
             asked |= acme.challenge == Challenge::Http01;
-            if !listeners.iter().any(shown) && !self.problems.touch("listeners") {
+            let elsewhere =
+                acme.challenge == Challenge::Http01 && clients.contains(&name.value.as_str());
+            if !listeners.iter().any(shown) && !elsewhere && !self.problems.touch("listeners") {
                 let message = format!("no listener shows the identity {}", quoted(name));
-                let remedy =
-                    format!("write `identity: {}` at a listener, or remove it", name.value);
+                let remedy = if clients.contains(&name.value.as_str()) {
+                    format!(
+                        "write `identity: {}` at a listener, where the CA looks for `tls-alpn-01`; or use `http-01`",
+                        name.value
+                    )
+                } else {
+                    format!("write `identity: {}` at a listener, or remove it", name.value)
+                };
                 self.wrong(&name.place, message, remedy);
             }
             if acme.challenge == Challenge::Http01 && !answers && !self.problems.touch("listeners")
@@ -148,16 +161,6 @@ impl Checker<'_> {
             let place = place.map_or_else(|| Place::of("listeners"), |l| l.address.place.clone());
             let message = "`acme` is served, and no identity says `challenge: http-01`";
             self.wrong(&place, message, "remove the listener, or say so at an identity");
-        }
-    }
-
-    /// Public CAs no longer issue certificates for clients, and ours would come too late for them.
-    pub(super) fn client_identity(&mut self, name: &Located<String>, identities: &[Identity]) {
-        let named = identities.iter().find(|identity| identity.name.value == name.value);
-        if named.is_some_and(|identity| matches!(identity.origin, IdentityOrigin::Acme(_))) {
-            let message = format!("{} is a server's certificate, not a client's", quoted(name));
-            let remedy = "use an identity of `files` or a `local_ca`";
-            self.wrong(&name.place, message, remedy);
         }
     }
 }

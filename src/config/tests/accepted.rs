@@ -1,5 +1,6 @@
 //! What comes of a right file, of the command line, and of neither.
 
+use crate::delivery::Dialect;
 use crate::registry::Kind;
 
 use super::super::*;
@@ -77,7 +78,7 @@ fn without_a_file_everything_has_a_default() {
     assert_eq!(directory.value, Path::new("/home/op/.local/state/pushbell/certs"));
     let names: Vec<_> = config.endpoints.iter().map(|e| e.name.as_str()).collect();
     assert_eq!(names, ["webhook", "webhook-2"]);
-    assert_eq!(config.endpoints[0].dialect, DialectName::Native);
+    assert_eq!(config.endpoints[0].dialect, Dialect::Native);
     assert!(config.endpoints[0].sign.is_none());
     assert_eq!(config.limits, Limits::default());
 }
@@ -201,7 +202,7 @@ fn values_keep_the_text_they_were_written_as() {
     );
     let endpoint = parse(&text).unwrap().endpoints.remove(0);
     assert_eq!(endpoint.name.value, "1.20");
-    assert_eq!(endpoint.dialect, DialectName::DockerHub);
+    assert_eq!(endpoint.dialect, Dialect::DockerHub);
     for (tag, expected) in [("1.20", true), ("no", true), ("0x1F", true), ("1.2", false)] {
         assert_eq!(endpoint.when.tags.allow(tag), expected, "{tag}");
     }

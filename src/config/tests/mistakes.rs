@@ -255,6 +255,8 @@ fn one_mistake_is_one_problem() {
         ("limits: { connections: \"5\" }\n", 2, 24, "limits.connections", "in quotes is text"),
         ("limits: { handshake_timeout: 5s }\n", 2, 11, "limits.handshake_timeout", "the keys are"),
         ("log: { level: info, level: debug }\n", 2, 21, "log.level", "given on line 2 already"),
+        ("outbox: { max_disk: 1MiB }\n", 2, 21, "outbox.max_disk", "at least `256MiB`"),
+        ("outbox: { max_owed: 0 }\n", 2, 21, "outbox.max_owed", ""),
         ("state: { directory: ~/x }\n", 2, 21, "state.directory", "not expanded"),
     ] {
         let (l, c, k, message) = problem(&format!("{MINIMAL}{rest}"));
@@ -272,9 +274,9 @@ fn one_mistake_in_an_endpoint_is_one_problem() {
             "dialect",
             "speaks `distribution`, not `native`",
         ),
-        ("dialect: cloudevents", 36, "dialect", "not of this version"),
+        ("dialect: cloudevent", 36, "dialect", "`cloudevents-binary`"),
         ("preset: build-service", 35, "preset", "`build-service-docker`"),
-        ("latest_only: true", 27, "latest_only", "not of this version"),
+        ("latest_only: maybe", 40, "latest_only", "write `true`"),
         ("when: { actions: [] }", 44, "when.actions", "no event is in an empty list"),
         ("when: { kinds: [] }", 42, "when.kinds", "no event is in an empty list"),
         ("when: { tags: [\"a\", \"!\"] }", 47, "when.tags[1]", "it is empty"),
@@ -285,7 +287,57 @@ fn one_mistake_in_an_endpoint_is_one_problem() {
         ("sign: { secret: x }", 35, "sign.secret", "would be a secret in the configuration"),
         ("sign: { secret_env: NOPE }", 47, "sign.secret_env", "`NOPE` is not set"),
         ("sign: { secret_env: SECRET, secret_file: x }", 47, "sign.secret_env", "both"),
-        ("sign: { secret_env: SECRET, scheme: bearer }", 63, "sign.scheme", "not of this version"),
+        (
+            "sign: { secret_env: SECRET, scheme: bearr }",
+            63,
+            "sign.scheme",
+            "did you mean `bearer`?",
+        ),
+        (
+            "sign: { secret_env: SECRET, username: a }",
+            65,
+            "sign.username",
+            "of no use with `standard-webhooks` => remove it; `standard-webhooks` works with a `secret_file`",
+        ),
+        ("sign: { scheme: basic, secret_env: SECRET }", 33, "sign.username", "`username: ci`"),
+        (
+            "sign: { scheme: basic, secret_env: SECRET, username: \"a:b\" }",
+            80,
+            "sign.username",
+            "cannot be sent",
+        ),
+        (
+            "sign: { scheme: flux-hmac, secret_env: SECRET, algorithm: sha1 }",
+            85,
+            "sign.algorithm",
+            "`sha256` and `sha512`",
+        ),
+        (
+            "sign: { scheme: shared-header, secret_env: SECRET, header: Host }",
+            86,
+            "sign.header",
+            "set by us",
+        ),
+        (
+            "sign: { scheme: query-secret, secret_env: SECRET, parameter: \"a=b\" }",
+            88,
+            "sign.parameter",
+            "`webhook_token`",
+        ),
+        ("sign: { scheme: oidc }", 33, "sign.token_file", "`token_file: /var/run"),
+        (
+            "sign: { scheme: oidc, token_file: t, secret_env: SECRET }",
+            76,
+            "sign.secret_env",
+            "works with a `token_file`",
+        ),
+        ("sign: { scheme: http-message-signatures }", 33, "sign.identity", "`identity: client`"),
+        (
+            "sign: { scheme: http-message-signatures, identity: x }",
+            78,
+            "sign.identity",
+            "there is no identity `x`",
+        ),
         ("sign: { secret_file: / }", 48, "sign.secret_file", "directory"),
         ("headers: { Authorization: Bearer x }", 38, "headers.Authorization", "would be a secret"),
         ("headers: { Host: x }", 38, "headers.Host", "set by us"),
@@ -415,11 +467,13 @@ fn an_identity_of_a_ca_is_for_names_of_listeners_that_the_ca_can_reach() {
         "identities: { other: { local_ca: { names: [r.example.com] } }, ",
     );
     assert!(problem(&unused).3.contains("no listener shows the identity `public`"));
-    let client = format!(
-        "{}endpoints: [{{ name: a, url: \"https://h/\", tls: {{ identity: public }} }}]\n",
-        whole(good, "")
-    );
-    assert!(problem(&client).3.contains("a server's certificate, not a client's"));
+    // As a client, it may be for nothing else, where the CA needs no listener that shows it.
+    let client =
+        "endpoints: [{ name: a, url: \"https://h/\", tls: { identity: public } }]\n".to_owned();
+    parse(&(whole(good, "") + &client)).unwrap();
+    assert!(problem(&(unused.clone() + &client)).3.contains("no listener shows the identity"));
+    let by_file = unused.replace(good, &format!("{good}, challenge: http-01")) + http + &client;
+    parse(&by_file).unwrap();
     let empty = whole(good, "").replace("identity: public", "identity: []");
     assert!(parse(&empty).unwrap_err().to_string().contains("this list is empty"));
 }

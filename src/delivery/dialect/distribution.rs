@@ -1,4 +1,5 @@
-//! Docker Distribution's notification envelope, as a registry of the 2.x line posts it.
+//! Docker Distribution's notification envelope, as a registry of the 2.x line posts it, and as one of the 3.x line
+//! does.
 //!
 //! ```text
 //! Content-Type: application/vnd.docker.distribution.events.v1+json
@@ -25,8 +26,12 @@
 //! - `source.instanceID` says who really wrote the envelope.
 //! - `fromRepository` of a mount is left out: an event does not know it.
 //!
-//! Sources: distribution/distribution `notifications/event.go` and `notifications/bridge.go`, branch
-//! `release/2.8`; jenkinsci/dockerhub-notification-plugin, keel, kobold and Spinnaker's echo as readers.
+//! The 3.x line (`distribution-v2`) differs in two things: the type is `…events.v2+json`, and `mediaType`, `size` and
+//! `digest` are always there, empty or 0 where there is nothing to say. A receiver that compares the type with one
+//! of the two wants that one; all others take either.
+//!
+//! Sources: distribution/distribution `notifications/event.go` and `notifications/bridge.go`, branches
+//! `release/2.8` and `main`; jenkinsci/dockerhub-notification-plugin, keel, kobold and Spinnaker's echo as readers.
 
 use serde::Serialize;
 
@@ -42,6 +47,8 @@ use super::Payload;
 use super::Unwritable;
 
 const CONTENT_TYPE: &str = "application/vnd.docker.distribution.events.v1+json";
+
+const CONTENT_TYPE_V2: &str = "application/vnd.docker.distribution.events.v2+json";
 
 /// Distribution gives every blob this type, whatever it holds.
 const BLOB: &str = "application/octet-stream";
@@ -103,13 +110,35 @@ struct Source<'a> {
     instance_id: &'static str,
 }
 
-/// Writes the envelope.
+/// Writes the envelope of the 2.x line.
 pub(super) fn write(event: &Event, delivery_id: &str) -> Result<Payload, Unwritable> {
+    let target = Target::of(event, Dialect::Distribution)?;
+    Ok(envelope(CONTENT_TYPE, target, event, delivery_id))
+}
+
+/// Writes the envelope of the 3.x line.
+pub(super) fn write_v2(event: &Event, delivery_id: &str) -> Result<Payload, Unwritable> {
+    let target = Target::of(event, Dialect::DistributionV2)?;
+    let target = Target {
+        media_type: target.media_type.or(Some("")),
+        size: target.size.or(Some(0)),
+        digest: target.digest.or(Some("")),
+        ..target
+    };
+    Ok(envelope(CONTENT_TYPE_V2, target, event, delivery_id))
+}
+
+fn envelope(
+    content_type: &'static str,
+    target: Target<'_>,
+    event: &Event,
+    delivery_id: &str,
+) -> Payload {
     let entry = Entry {
         id: event.id.to_string(),
         timestamp: time_text(event.time),
         action: event.action.as_str(),
-        target: Target::of(event)?,
+        target,
         request: Request {
             id: event.request.id.as_deref().unwrap_or(delivery_id),
             addr: event.request.address.as_deref(),
@@ -120,11 +149,11 @@ pub(super) fn write(event: &Event, delivery_id: &str) -> Result<Payload, Unwrita
         actor: Actor { name: event.actor.name.as_deref() },
         source: Source { addr: &event.registry, instance_id: "pushbell" },
     };
-    Ok(Payload::json(CONTENT_TYPE, &Envelope { events: [entry] }))
+    Payload::json(content_type, &Envelope { events: [entry] })
 }
 
 impl<'a> Target<'a> {
-    fn of(event: &'a Event) -> Result<Self, Unwritable> {
+    fn of(event: &'a Event, dialect: Dialect) -> Result<Self, Unwritable> {
         let tag = event.tag.as_ref().map(Tag::as_str);
         let digest = event.digest.as_ref().map(Digest::as_str);
         let repository = event.repository.as_str();
@@ -142,7 +171,6 @@ impl<'a> Target<'a> {
             let digest = if tag.is_some() { None } else { digest };
             return Ok(Self { digest, tag, ..bare });
         }
-        let dialect = Dialect::Distribution;
         let reference = digest.or(tag).ok_or(Unwritable::NoReference { dialect })?;
         let (folder, default_type) = match event.action {
             Action::Mount => ("blobs", Some(BLOB)),
@@ -176,6 +204,7 @@ mod tests {
 
     use super::super::tests::DELIVERY;
     use super::super::tests::bare;
+    use super::super::tests::fixture;
     use super::super::tests::golden;
     use super::super::tests::pushed;
     use super::super::tests::untagged;
@@ -198,7 +227,13 @@ mod tests {
         golden(dialect, &bare(), fixture);
         let fixture = include_str!("../../../tests/fixtures/dialects/distribution-delete-tag.json");
         golden(dialect, &untagged(), fixture);
-        assert_eq!(write(&pushed(), DELIVERY).unwrap().content_type, CONTENT_TYPE);
+        let payload = write(&pushed(), DELIVERY).unwrap();
+        assert_eq!(payload.content_type.as_deref(), Some(CONTENT_TYPE));
+        let dialect = Dialect::DistributionV2;
+        golden(dialect, &pushed(), fixture!("distribution-v2-push"));
+        golden(dialect, &untagged(), fixture!("distribution-v2-delete-tag"));
+        let payload = write_v2(&pushed(), DELIVERY).unwrap();
+        assert_eq!(payload.content_type.as_deref(), Some(CONTENT_TYPE_V2));
     }
 
     #[test]

@@ -32,13 +32,13 @@
 
 use serde::Serialize;
 
-use crate::event::Action;
 use crate::event::Event;
 use crate::registry::MediaType;
 
 use super::Dialect;
 use super::Payload;
 use super::Unwritable;
+use super::seconds;
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -78,16 +78,11 @@ struct Repository<'a> {
 
 /// Writes the body.
 pub(super) fn write(event: &Event) -> Result<Payload, Unwritable> {
-    let dialect = Dialect::DockerHub;
-    if event.action != Action::Push {
-        let action = event.action;
-        return Err(Unwritable::Action { dialect, action, known: "pushes" });
-    }
-    let tag = event.tag.as_ref().ok_or(Unwritable::NoTag { dialect })?;
+    let tag = Dialect::DockerHub.pushed_tag(event)?;
     let body = Body {
         callback_url: "",
         push_data: PushData {
-            pushed_at: u64::try_from(event.time.unix_timestamp()).unwrap_or_default(),
+            pushed_at: seconds(event),
             images: [],
             tag: tag.as_str(),
             pusher: event.actor.name.as_deref().unwrap_or_default(),
@@ -140,6 +135,7 @@ mod tests {
 
     use super::super::tests::bare;
     use super::super::tests::golden;
+    use super::super::tests::only_pushed_tags;
     use super::super::tests::pushed;
     use super::*;
 
@@ -179,11 +175,7 @@ mod tests {
 
     #[test]
     fn pushes_only() {
-        for action in [Action::Delete, Action::Mount, Action::Pull] {
-            let refused = write(&Event { action, ..pushed() }).unwrap_err();
-            let dialect = Dialect::DockerHub;
-            assert_eq!(refused, Unwritable::Action { dialect, action, known: "pushes" });
-        }
+        only_pushed_tags(Dialect::DockerHub);
     }
 
     #[test]

@@ -5,38 +5,127 @@
 //! breaks on the opposite: numbers are plain integers, one body tells one tag, and a tag field never
 //! holds a digest. What a dialect has no words for is [`Unwritable`]; nothing is bent to fit.
 
+mod acr;
+mod artifactory;
 mod artifactory_plugin;
+mod cdevents;
+mod cloudevents_binary;
 mod distribution;
 mod docker_hub;
+mod europa;
+mod flat;
+mod gcr;
+mod github;
+mod harbor;
+mod keel;
 mod native;
+mod nexus;
+mod quay;
+mod slack;
+mod spinnaker;
 
+use std::borrow::Cow;
 use std::fmt;
 
+use http::HeaderName;
 use serde::Serialize;
 
 use crate::event::Action;
 use crate::event::Event;
+use crate::registry::Tag;
 
-/// The body and headers an endpoint expects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Dialect {
+/// What each dialect is called and what writes it. A new one is a file, its `mod`, and an entry here.
+macro_rules! dialects {
+    ($($(#[$doc:meta])+ $variant:ident = $word:literal, $write:expr;)+) => {
+        /// The body and headers an endpoint expects.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Dialect {
+            $($(#[$doc])+ $variant),+
+        }
+
+        impl Dialect {
+            /// Every dialect, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word for it in the configuration and on the command line.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),+
+                }
+            }
+
+            /// Writes an event. The same event and delivery give the same bytes.
+            ///
+            /// # Errors
+            ///
+            /// If the format cannot say what happened, see [`Unwritable`].
+            pub fn write(self, event: &Event, delivery_id: &str) -> Result<Payload, Unwritable> {
+                let write: Write = match self {
+                    $(Self::$variant => $write),+
+                };
+                write(event, delivery_id)
+            }
+        }
+    };
+}
+
+type Write = fn(&Event, &str) -> Result<Payload, Unwritable>;
+
+dialects! {
     /// CloudEvents 1.0, structured JSON, around our own event: all we know.
-    Native,
-    /// Docker Distribution's notification envelope.
-    Distribution,
+    Native = "native", |event, _| Ok(native::write(event));
+    /// The same in binary mode: attributes in headers, our event as the body.
+    CloudEventsBinary = "cloudevents-binary", |event, _| Ok(cloudevents_binary::write(event));
+    /// CDEvents 0.4, `artifact.published` and `artifact.deleted`.
+    CdEvents04 = "cdevents-0.4", |event, _| cdevents::V0_4.write(event);
+    /// CDEvents 0.5, the same.
+    CdEvents05 = "cdevents-0.5", |event, _| cdevents::V0_5.write(event);
+    /// One flat object with what most filters ask for.
+    Flat = "flat", |event, _| Ok(flat::write(event));
+    /// Docker Distribution's notification envelope, as the 2.x line posts it.
+    Distribution = "distribution", distribution::write;
+    /// The same, as the 3.x line posts it.
+    DistributionV2 = "distribution-v2", distribution::write_v2;
     /// Docker Hub's webhook.
-    DockerHub,
+    DockerHub = "docker-hub", |event, _| docker_hub::write(event);
     /// The body of Artifactory's user plugin `webhook`, format `default`.
-    ArtifactoryPlugin,
+    ArtifactoryPlugin = "artifactory-plugin", |event, _| artifactory_plugin::write(event);
+    /// Artifactory's own webhook, of the domain `docker`.
+    Artifactory = "artifactory", |event, _| artifactory::write(event);
+    /// Harbor's webhook, format `Default`.
+    Harbor = "harbor", |event, _| harbor::write(event);
+    /// Quay's webhook, event `repo_push`.
+    Quay = "quay", |event, _| quay::write(event);
+    /// Azure Container Registry's webhook.
+    Acr = "acr", acr::write;
+    /// GitHub's webhook, event `package`.
+    GitHub = "github", |event, _| github::PACKAGE.write(event);
+    /// GitHub's webhook, event `registry_package`.
+    GitHubRegistry = "github-registry", |event, _| github::REGISTRY_PACKAGE.write(event);
+    /// Nexus Repository's webhook, event `rm:repository:component`.
+    Nexus = "nexus", |event, _| nexus::write(event);
+    /// Google's notification, as Pub/Sub pushes it.
+    Gcr = "gcr", |event, _| gcr::write(event);
+    /// Keel's own webhook.
+    Keel = "keel", |event, _| keel::write(event);
+    /// A list of artifacts for Spinnaker.
+    Spinnaker = "spinnaker", |event, _| spinnaker::write(event);
+    /// The webhook of Puppet Container Registry, once Distelli Europa.
+    Europa = "europa", europa::write;
+    /// A sentence for a chat.
+    Slack = "slack", |event, _| Ok(slack::write(event));
+    /// No body: the request says it all.
+    Empty = "empty", |_, _| Ok(Payload::empty());
 }
 
 /// What goes into the request, apart from what the endpoint's own settings add.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
-    /// The value of `Content-Type`.
-    pub content_type: &'static str,
-    /// Further headers that belong to the dialect.
-    pub headers: Vec<(&'static str, String)>,
+    /// The value of `Content-Type`; nothing where there is no body.
+    pub content_type: Option<Cow<'static, str>>,
+    /// Further headers that belong to the dialect. One that cannot be sent is left out.
+    pub headers: Vec<(HeaderName, String)>,
     /// The exact bytes; what gets signed.
     pub body: Vec<u8>,
 }
@@ -65,6 +154,14 @@ pub enum Unwritable {
         /// Which dialect.
         dialect: Dialect,
     },
+    /// The format takes what has no digest for something else.
+    #[error(
+        "the `{dialect}` dialect says by a missing digest that a tag was deleted, and the digest of this push is unknown; `native` can tell it"
+    )]
+    NoDigest {
+        /// Which dialect.
+        dialect: Dialect,
+    },
     /// Nobody knows which manifest it was.
     #[error(
         "the `{dialect}` dialect needs a tag or a digest to name the manifest by, and this event has neither; `native` can tell it"
@@ -76,39 +173,26 @@ pub enum Unwritable {
 }
 
 impl Dialect {
-    /// Every dialect, in the order of the documentation.
-    pub const ALL: [Self; 4] =
-        [Self::Native, Self::Distribution, Self::DockerHub, Self::ArtifactoryPlugin];
-
-    /// The word for it in the configuration and on the command line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Distribution => "distribution",
-            Self::DockerHub => "docker-hub",
-            Self::ArtifactoryPlugin => "artifactory-plugin",
-        }
-    }
-
     /// The dialect a word stands for.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|dialect| dialect.as_str() == word)
+        Self::ALL.iter().copied().find(|dialect| dialect.as_str() == word)
     }
 
-    /// Writes an event. The same event and delivery give the same bytes.
-    ///
-    /// # Errors
-    ///
-    /// If the format cannot say what happened, see [`Unwritable`].
-    pub fn write(self, event: &Event, delivery_id: &str) -> Result<Payload, Unwritable> {
-        match self {
-            Self::Native => Ok(native::write(event)),
-            Self::Distribution => distribution::write(event, delivery_id),
-            Self::DockerHub => docker_hub::write(event),
-            Self::ArtifactoryPlugin => artifactory_plugin::write(event),
+    /// The tag of a push, for formats that tell nothing else.
+    fn pushed_tag(self, event: &Event) -> Result<&Tag, Unwritable> {
+        if event.action != Action::Push {
+            return Err(self.no_word_for(event, "pushes"));
         }
+        self.tag(event)
+    }
+
+    fn tag(self, event: &Event) -> Result<&Tag, Unwritable> {
+        event.tag.as_ref().ok_or(Unwritable::NoTag { dialect: self })
+    }
+
+    fn no_word_for(self, event: &Event, known: &'static str) -> Unwritable {
+        Unwritable::Action { dialect: self, action: event.action, known }
     }
 }
 
@@ -122,8 +206,49 @@ impl Payload {
     fn json<T: Serialize>(content_type: &'static str, body: &T) -> Self {
         // Strings, integers and structures of them: nothing in it can fail to serialize.
         let body = serde_json::to_vec(body).unwrap_or_default();
-        Self { content_type, headers: Vec::new(), body }
+        Self { content_type: Some(content_type.into()), headers: Vec::new(), body }
     }
+
+    fn empty() -> Self {
+        Self { content_type: None, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// With one more header. The name is lower case.
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((HeaderName::from_static(name), value.into()));
+        self
+    }
+}
+
+/// Seconds since 1970; 0 for a clock before that.
+fn seconds(event: &Event) -> u64 {
+    u64::try_from(event.time.unix_timestamp()).unwrap_or_default()
+}
+
+/// The first component of the repository and the rest, as registries say it that keep repositories in
+/// projects or organizations. One of one component has no such thing, and the first is empty.
+fn project(event: &Event) -> (&str, &str) {
+    let path = event.repository.as_str();
+    path.split_once('/').unwrap_or(("", path))
+}
+
+/// `registry/repository`, what a client would pull without tag and digest.
+fn image(event: &Event) -> String {
+    format!("{}/{}", event.registry, event.repository)
+}
+
+/// Text where only letters, digits, `-`, `.`, `_` and `~` (RFC 3986 §2.3) and those in `kept` stand for
+/// themselves.
+pub(super) fn percent_encoded(text: &str, kept: &[u8]) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || kept.contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]
@@ -137,6 +262,14 @@ mod tests {
     use crate::registry::Kind;
 
     use super::*;
+
+    /// A golden file.
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_str!(concat!("../../../tests/fixtures/dialects/", $name, ".json"))
+        };
+    }
+    pub(super) use fixture;
 
     /// The id that every golden delivery has.
     pub(super) const DELIVERY: &str = "dlv_0199f3c2a1b7";
@@ -170,6 +303,41 @@ mod tests {
         Event { action: Action::Delete, ..bare() }
     }
 
+    /// The delete of a manifest by its digest.
+    pub(super) fn deleted() -> Event {
+        Event { action: Action::Delete, tag: None, digest: pushed().digest, ..bare() }
+    }
+
+    /// A repository without a folder, on another port.
+    pub(super) fn short() -> Event {
+        let repository = "app".parse().unwrap();
+        Event { registry: "localhost:5443".to_owned(), repository, ..pushed() }
+    }
+
+    /// Reads the body that a dialect writes.
+    #[track_caller]
+    pub(super) fn read(dialect: Dialect, event: &Event) -> Value {
+        serde_json::from_slice(&dialect.write(event, DELIVERY).unwrap().body).unwrap()
+    }
+
+    /// The value of one of the headers that a dialect adds.
+    #[track_caller]
+    pub(super) fn header(dialect: Dialect, event: &Event, name: &str) -> String {
+        let headers = dialect.write(event, DELIVERY).unwrap().headers;
+        headers.into_iter().find(|(header, _)| header == name).unwrap().1
+    }
+
+    /// The dialect tells pushes of a tag and nothing else.
+    #[track_caller]
+    pub(super) fn only_pushed_tags(dialect: Dialect) {
+        for action in [Action::Delete, Action::Mount, Action::Pull] {
+            let refused = dialect.write(&Event { action, ..pushed() }, DELIVERY).unwrap_err();
+            assert!(matches!(refused, Unwritable::Action { .. }), "{refused}");
+        }
+        let refused = dialect.write(&Event { tag: None, ..pushed() }, DELIVERY).unwrap_err();
+        assert_eq!(refused, Unwritable::NoTag { dialect });
+    }
+
     /// Compares a body with its golden file, byte by byte, and checks its numbers.
     #[track_caller]
     pub(super) fn golden(dialect: Dialect, event: &Event, expected: &str) {
@@ -194,20 +362,54 @@ mod tests {
     #[test]
     fn words_stand_for_dialects_and_back() {
         for dialect in Dialect::ALL {
-            assert_eq!(Dialect::of(dialect.as_str()), Some(dialect));
+            assert_eq!(Dialect::of(dialect.as_str()), Some(*dialect));
         }
-        assert_eq!(Dialect::of("harbor"), None);
+        assert_eq!(Dialect::of("Harbor"), None);
     }
+
+    /// Those whose format has a place for a digest and asks for no tag.
+    const WITHOUT_TAG: [Dialect; 13] = [
+        Dialect::Native,
+        Dialect::CloudEventsBinary,
+        Dialect::CdEvents04,
+        Dialect::CdEvents05,
+        Dialect::Flat,
+        Dialect::Distribution,
+        Dialect::DistributionV2,
+        Dialect::Acr,
+        Dialect::Gcr,
+        Dialect::Slack,
+        Dialect::Empty,
+        Dialect::GitHub,
+        Dialect::GitHubRegistry,
+    ];
 
     #[test]
     fn every_tag_shaped_dialect_refuses_what_has_no_tag() {
         let by_digest = Event { tag: None, ..pushed() };
-        for dialect in [Dialect::DockerHub, Dialect::ArtifactoryPlugin] {
-            let refused = dialect.write(&by_digest, DELIVERY).unwrap_err();
-            assert_eq!(refused, Unwritable::NoTag { dialect });
+        for dialect in Dialect::ALL {
+            let written = dialect.write(&by_digest, DELIVERY);
+            if WITHOUT_TAG.contains(dialect) {
+                assert!(written.is_ok(), "{dialect}");
+            } else {
+                assert_eq!(written.unwrap_err(), Unwritable::NoTag { dialect: *dialect });
+            }
         }
-        for dialect in [Dialect::Native, Dialect::Distribution] {
-            assert!(dialect.write(&by_digest, DELIVERY).is_ok(), "{dialect}");
+    }
+
+    /// Everything that stands in a member with a tag's name.
+    fn tags<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| tags(item, found)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    if ["tag", "tags", "updated_tags", "imageTag"].contains(&name.as_str()) {
+                        found.push(value);
+                    }
+                    tags(value, found);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -220,9 +422,30 @@ mod tests {
             let Ok(payload) = dialect.write(&child, DELIVERY) else {
                 continue;
             };
-            let value: Value = serde_json::from_slice(&payload.body).unwrap();
-            let tags = [&value["data"]["tag"], &value["events"][0]["target"]["tag"]];
-            assert!(tags.into_iter().all(Value::is_null), "{dialect}: {value}");
+            let Ok(value) = serde_json::from_slice(&payload.body) else {
+                assert!(payload.body.is_empty(), "{dialect}");
+                continue;
+            };
+            let mut found = Vec::new();
+            tags(&value, &mut found);
+            for tag in found {
+                let text = tag.to_string();
+                // GitHub has the digest beside the tag's name.
+                let name = tag.get("name").map_or(text, Value::to_string);
+                assert!(!name.contains("sha256"), "{dialect}: {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_dialect_adds_can_be_sent() {
+        for dialect in Dialect::ALL {
+            let payload = dialect.write(&pushed(), DELIVERY).unwrap();
+            assert_eq!(payload.content_type.is_none(), payload.body.is_empty(), "{dialect}");
+            for (name, value) in payload.headers {
+                assert!(http::HeaderValue::try_from(&value).is_ok(), "{dialect}: {name}: {value}");
+                assert!(value.is_ascii(), "{dialect}: {name}: {value}");
+            }
         }
     }
 

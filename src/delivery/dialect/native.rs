@@ -27,7 +27,7 @@ use super::Payload;
 /// Writes the envelope.
 pub(super) fn write(event: &Event) -> Payload {
     Payload {
-        content_type: "application/cloudevents+json",
+        content_type: Some("application/cloudevents+json".into()),
         headers: Vec::new(),
         body: Envelope::of(event).to_json().into_bytes(),
     }
@@ -50,7 +50,7 @@ mod tests {
         let read = Envelope::read(&stored).unwrap();
         let payload = Dialect::Native.write(&read, DELIVERY).unwrap();
         assert_eq!(String::from_utf8(payload.body).unwrap(), stored);
-        assert_eq!(payload.content_type, "application/cloudevents+json");
+        assert_eq!(payload.content_type.as_deref(), Some("application/cloudevents+json"));
     }
 
     #[test]

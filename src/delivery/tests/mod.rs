@@ -45,6 +45,7 @@ use crate::connect::address::Policy;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
+use super::Answers;
 use super::Dialect;
 use super::Endpoint;
 use super::Signer;
@@ -96,7 +97,8 @@ impl Pki {
 
     /// An endpoint that trusts this CA, speaks one protocol, and posts to the address.
     fn endpoint(&self, address: SocketAddr, alpn: &[u8], identity: Option<&Identity>) -> Endpoint {
-        let tls = certs::client_config(&self.trust(), identity, &[alpn]).unwrap();
+        let identity = identity.map(certs::ClientIdentity::new);
+        let tls = certs::ClientTls::new(&self.trust(), identity, &[alpn]).unwrap();
         let connector = Connector::new(connect::Config {
             target: Target::Tcp { host: address.ip().to_string(), port: address.port() },
             tls: Some(tls),
@@ -112,6 +114,7 @@ impl Pki {
             signer: Some(
                 Signer::new(Scheme::StandardWebhooks, &Secret::new(SECRET.to_vec())).unwrap(),
             ),
+            answers: Answers::Plain,
             timeout: Duration::from_secs(30),
             concurrency: 8,
             pace: None,

@@ -13,7 +13,10 @@ use super::super::DeadReason;
 use super::super::Known;
 use super::*;
 
-const ENDPOINTS: [&str; 2] = ["a", "b"];
+const ENDPOINTS: [&str; 3] = ["a", "b", "latest"];
+
+/// The one that wants the latest event of a lane only.
+const LATEST: usize = 2;
 
 #[derive(Debug, Clone)]
 enum Operation {
@@ -39,7 +42,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..3_u8).prop_map(|tag| Operation::DeleteTag { tag }),
         1 => (0..3_u8).prop_map(|content| Operation::DeleteDigest { content }),
         1 => which.clone().prop_map(|which| Operation::Repeat { which }),
-        5 => (0..2_usize, 0..4_usize).prop_map(|(endpoint, limit)| Operation::Claim { endpoint, limit }),
+        5 => (0..3_usize, 0..4_usize).prop_map(|(endpoint, limit)| Operation::Claim { endpoint, limit }),
         4 => which.clone().prop_map(|which| Operation::Ack { which }),
         1 => which.clone().prop_map(|which| Operation::Die { which }),
         2 => (which.clone(), 0..5_i64).prop_map(|(which, minutes)| Operation::Later { which, minutes }),
@@ -76,6 +79,11 @@ impl Model {
         for endpoint in 0..ENDPOINTS.len() {
             let lane = event.lane();
             let due = None;
+            let claimed = |o: &Owed| self.claimed.contains(&(endpoint, o.sequence));
+            let older = |o: &Owed| o.endpoint == endpoint && o.lane == lane && !claimed(o);
+            if endpoint == LATEST {
+                self.owed.iter_mut().filter(|o| older(o)).for_each(|o| o.ended = true);
+            }
             self.owed.push(Owed { sequence, endpoint, lane, due, attempts: 0, ended: false });
         }
         match (event.action, tag) {
@@ -122,16 +130,25 @@ impl Model {
         all
     }
 
+    fn has_newer(&self, lane: &str, sequence: u64) -> bool {
+        let newer = |o: &Owed| o.endpoint == LATEST && o.lane == lane && o.sequence > sequence;
+        self.owed.iter().any(|o| newer(o) && !o.ended)
+    }
+
     fn end(&mut self, claim: &Claim, next: Next) {
         let endpoint = endpoint_of(claim);
         let sequence = claim.event.sequence.unwrap();
         self.claimed.remove(&(endpoint, sequence));
-        let found = |o: &&mut Owed| o.endpoint == endpoint && o.sequence == sequence;
+        let found = move |o: &&mut Owed| o.endpoint == endpoint && o.sequence == sequence;
         let owed = self.owed.iter_mut().find(found).unwrap();
         owed.attempts += 1;
         match next {
             Next::Due(due) => owed.due = Some(due),
             Next::Acked | Next::Dead(_) => owed.ended = true,
+        }
+        let lane = owed.lane.clone();
+        if endpoint == LATEST && self.has_newer(&lane, sequence) {
+            self.owed.iter_mut().find(found).unwrap().ended = true;
         }
     }
 }

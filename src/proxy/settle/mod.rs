@@ -41,6 +41,7 @@ use crate::telemetry::chain;
 
 use super::look::Look;
 use super::metrics::Metrics;
+use super::overlap::UnderWay;
 
 use self::rules::Conclusion;
 use self::rules::Found;
@@ -68,6 +69,8 @@ struct Waiting {
     id: IntentId,
     /// The intent itself where it is on no disk.
     kept: Option<Arc<Intent>>,
+    /// Its tags, which others may move meanwhile.
+    under_way: Option<UnderWay>,
     /// When the registry had all of the request, or when we began.
     since: Instant,
     looks: u32,
@@ -94,7 +97,7 @@ impl Settler {
     }
 
     /// Finds out later what became of an exchange whose intent is on the disk.
-    pub(super) fn settle(&self, id: IntentId) {
+    pub(super) fn settle(&self, id: IntentId, under_way: Option<UnderWay>) {
         if self.len() >= MOST {
             error!(
                 limit = MOST,
@@ -103,11 +106,11 @@ impl Settler {
             );
             return;
         }
-        self.put(Waiting { id, kept: None, since: Instant::now(), looks: 0 });
+        self.put(Waiting { id, kept: None, under_way, since: Instant::now(), looks: 0 });
     }
 
     /// The same for one whose intent is on no disk: it is settled in this run or never.
-    pub(super) fn settle_kept(&self, intent: Intent) {
+    pub(super) fn settle_kept(&self, intent: Intent, under_way: Option<UnderWay>) {
         if self.kept() >= MOST_KEPT {
             self.metrics.unkept.inc();
             error!(
@@ -119,7 +122,7 @@ impl Settler {
             return;
         }
         let (id, kept) = (intent.id, Some(Arc::new(intent)));
-        self.put(Waiting { id, kept, since: Instant::now(), looks: 0 });
+        self.put(Waiting { id, kept, under_way, since: Instant::now(), looks: 0 });
     }
 
     /// How many exchanges of unknown end are in memory only.
@@ -135,7 +138,7 @@ impl Settler {
             info!(intents, "Pushes of an earlier run are looked at: nobody saw how they ended");
         }
         for id in leftovers {
-            self.settle(*id);
+            self.settle(*id, None);
         }
         let mut looking = FuturesUnordered::new();
         loop {
@@ -180,7 +183,7 @@ impl Settler {
             None => self.outbox.intent(one.id).await.map(|intent| intent.map(Arc::new)),
         };
         let settled = match intent {
-            Ok(Some(intent)) => self.look_at(&intent, one.since, tell).await,
+            Ok(Some(intent)) => self.look_at(&intent, &one, tell).await,
             // Its own exchange has recorded it meanwhile.
             Ok(None) => return None,
             Err(error) => Err(error),
@@ -206,11 +209,11 @@ impl Settler {
     async fn look_at(
         &self,
         intent: &Intent,
-        since: Instant,
+        one: &Waiting,
         tell: &impl Fn(&Appended),
     ) -> Result<bool, Error> {
         let event = &intent.event;
-        let began = since.elapsed();
+        let began = one.since.elapsed();
         let mut round = Round::new(intent);
         while let Some(question) = round.question() {
             round.learn(match question {
@@ -227,7 +230,7 @@ impl Settler {
             });
         }
         self.points.reach("looked");
-        match round.conclusion(&self.schedule, began, since.elapsed()) {
+        match round.conclusion(&self.schedule, began, one.since.elapsed()) {
             Conclusion::Again => return Ok(false),
             Conclusion::Close => {
                 self.outbox.close_intent(intent.id, Reason::NotApplied).await?;
@@ -240,7 +243,11 @@ impl Settler {
                     "Settled: the registry did not apply it, there is no event"
                 );
             }
-            Conclusion::Append(events) => {
+            Conclusion::Append(mut events) => {
+                for event in &mut events {
+                    let under_way = one.under_way.as_ref();
+                    event.concurrent = under_way.is_some_and(|one| one.has_met(event.tag.as_ref()));
+                }
                 let append = Append { intent: intent.id, events, before: Before::Unknown };
                 for appended in self.outbox.append(append).await? {
                     let outcome = appended.event.outcome;

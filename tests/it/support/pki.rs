@@ -51,19 +51,33 @@ impl Pki {
     /// For a server under these names and addresses.
     pub(crate) fn server(&self, file: &str, names: &[&str]) -> Pair {
         let now = OffsetDateTime::now_utc();
-        self.leaf(file, names, now - Duration::HOUR, now + Duration::DAY)
+        self.leaf(file, names, (now - Duration::HOUR, now + Duration::DAY), both())
     }
 
     /// For a server, but over since yesterday.
     pub(crate) fn expired(&self, file: &str, names: &[&str]) -> Pair {
         let now = OffsetDateTime::now_utc();
-        self.leaf(file, names, now - 2 * Duration::DAY, now - Duration::DAY)
+        self.leaf(file, names, (now - 2 * Duration::DAY, now - Duration::DAY), both())
     }
 
     /// For a server, with so much of a hundred days left.
     pub(crate) fn ending(&self, file: &str, names: &[&str], left: Duration) -> Pair {
         let to = OffsetDateTime::now_utc() + left;
-        self.leaf(file, names, to - 100 * Duration::DAY, to)
+        self.leaf(file, names, (to - 100 * Duration::DAY, to), both())
+    }
+
+    /// What no server may show.
+    pub(crate) fn only_for_clients(&self, file: &str, names: &[&str]) -> Pair {
+        let now = OffsetDateTime::now_utc();
+        let usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.leaf(file, names, (now - Duration::HOUR, now + Duration::DAY), usages)
+    }
+
+    /// What nobody may show to a server.
+    pub(crate) fn only_for_servers(&self, file: &str, names: &[&str]) -> Pair {
+        let now = OffsetDateTime::now_utc();
+        let usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.leaf(file, names, (now - Duration::HOUR, now + Duration::DAY), usages)
     }
 
     /// For us, as somebody's client. The common name is the file's.
@@ -71,7 +85,13 @@ impl Pki {
         self.server(file, &[])
     }
 
-    fn leaf(&self, file: &str, names: &[&str], from: OffsetDateTime, to: OffsetDateTime) -> Pair {
+    fn leaf(
+        &self,
+        file: &str,
+        names: &[&str],
+        (from, to): (OffsetDateTime, OffsetDateTime),
+        usages: Vec<ExtendedKeyUsagePurpose>,
+    ) -> Pair {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(names).unwrap();
@@ -79,8 +99,7 @@ impl Pki {
         params.not_before = from;
         params.not_after = to;
         params.use_authority_key_identifier_extension = true;
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.extended_key_usages = usages;
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let pair = Pair {
             certificate: self.directory.join(format!("{file}.pem")),
@@ -90,6 +109,10 @@ impl Pki {
         write_key(&pair.key, &key.serialize_pem());
         pair
     }
+}
+
+fn both() -> Vec<ExtendedKeyUsagePurpose> {
+    vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
 }
 
 fn write_key(path: &Path, pem: &str) {

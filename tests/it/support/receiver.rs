@@ -48,12 +48,14 @@ pub(crate) struct Receiver {
 }
 
 /// What the receiver wants to see of who calls.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Asks {
     /// Nothing.
     Nothing,
     /// A certificate of its own CA.
     ClientCertificate,
+    /// A certificate of the CA in this file.
+    CertificateOf(PathBuf),
 }
 
 /// One answer of the script.
@@ -61,6 +63,8 @@ pub(crate) enum Asks {
 pub(crate) enum Answer {
     /// A status and headers.
     Status(u16, Vec<(&'static str, String)>),
+    /// A status and a body.
+    Said(u16, &'static str),
     /// Nothing until [`Receiver::release`], then 200.
     Held,
 }
@@ -217,11 +221,16 @@ fn tls(pki: &Pki, pair: &Pair, asks: Asks) -> Arc<ServerConfig> {
     let versions = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap();
-    let builder = match asks {
-        Asks::Nothing => versions.with_no_client_auth(),
-        Asks::ClientCertificate => {
+    let issuer = match asks {
+        Asks::Nothing => None,
+        Asks::ClientCertificate => Some(pki.ca()),
+        Asks::CertificateOf(issuer) => Some(issuer),
+    };
+    let builder = match issuer {
+        None => versions.with_no_client_auth(),
+        Some(issuer) => {
             let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_file(pki.ca()).unwrap()).unwrap();
+            roots.add(CertificateDer::from_pem_file(issuer).unwrap()).unwrap();
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             versions.with_client_cert_verifier(verifier.build().unwrap())
         }
@@ -292,6 +301,10 @@ async fn exchange(
             for (name, value) in headers {
                 response.headers_mut().append(name, value.parse().unwrap());
             }
+        }
+        Answer::Said(status, body) => {
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            *response.body_mut() = Full::from(body);
         }
         Answer::Held => {
             shared.released.subscribe().wait_for(|released| *released).await.ok();
