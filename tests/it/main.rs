@@ -25,6 +25,7 @@ mod kill;
 mod lanes;
 mod lies;
 mod limits;
+mod mounts;
 mod options;
 mod paths;
 mod proxied;
