@@ -37,6 +37,7 @@ mod sign;
 mod slow;
 mod stops;
 mod tools;
+mod translate;
 mod transparent;
 mod trust;
 mod upstream;
