@@ -154,6 +154,27 @@ fn a_preset_completes_a_bare_host_and_keeps_a_whole_path() {
     }
 }
 
+#[test]
+fn url_and_headers_are_what_the_endpoint_says() {
+    let work = crate::support::Workdir::new();
+    let registry = crate::support::Registry::start(&work);
+    let pki = crate::support::Pki::new(&work, "receiver-pki");
+    let receiver = crate::support::Receiver::start(&pki, crate::support::Asks::Nothing);
+    let url = receiver.url("/{action}/{digest}?tag={tag}&image={registry}/{repository}");
+    let lines = "dialect: acr\nheaders: { User-Agent: Go-http-client/1.1, Content-Type: application/json; v=1 }";
+    let yaml = Stage::file(&work, &registry, &pki, &format!("\"{url}\""), lines);
+    let sidecar = crate::support::Sidecar::with_file(&work, &yaml);
+    let image = Image::new(&work, "url");
+    let curl = crate::support::Curl::through(&work, &sidecar);
+    assert_eq!(curl.push("team/app", "1.0", &image).status, 201);
+    let request = receiver.wait_for(1).remove(0);
+    let digest = image.digest().replace(':', "%3A");
+    let expected = format!("/push/{digest}?tag=1.0&image=registry.example.com/team%2Fapp");
+    assert_eq!(request.path, expected);
+    assert_eq!(request.header("user-agent"), Some("Go-http-client/1.1"));
+    assert_eq!(request.header("content-type"), Some("application/json; v=1"));
+}
+
 /// One signed endpoint for each of these dialects, at a path of its name.
 fn endpoints(dialects: &[&str]) -> Stage {
     let work = crate::support::Workdir::new();

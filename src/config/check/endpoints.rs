@@ -17,11 +17,13 @@ use crate::config::read::quoted;
 use crate::config::units::Count;
 use crate::config::units::Period;
 use crate::config::url::Url;
+use crate::delivery;
 use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
 use crate::delivery::may_be_set;
 use crate::delivery::sign::Scheme;
+use crate::delivery::url::PLACEHOLDERS;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
 
@@ -92,6 +94,7 @@ impl Checker<'_> {
         let allowed = value.insecure_http.is_some_and(|allowed| allowed.value);
         if let Some(url) = &url {
             self.secure(url, allowed, "`insecure_http: true`");
+            self.placeholders(url);
         }
         let plain = url.as_ref().is_some_and(|url| !url.is_https());
         if let Some(tls) = value.tls.as_ref().filter(|_| plain && allowed) {
@@ -124,6 +127,13 @@ impl Checker<'_> {
             rate: value.rate.map(|rate| rate.value),
             latest_only: value.latest_only.is_some_and(|wanted| wanted.value),
         })
+    }
+
+    fn placeholders(&mut self, url: &Located<Url>) {
+        if let Err(invalid) = delivery::url::check(url.uri()) {
+            let remedy = format!("there are {PLACEHOLDERS}; a brace itself is `%7B` or `%7D`");
+            self.wrong(&url.place, invalid.to_string(), remedy);
+        }
     }
 
     /// Rule V1.

@@ -162,6 +162,12 @@ pub enum Unwritable {
         /// Which dialect.
         dialect: Dialect,
     },
+    /// The endpoint's URL has a place for what this event does not know.
+    #[error("{}", url(placeholder))]
+    Url {
+        /// What stands between the braces; nothing, where the URL would become too long.
+        placeholder: String,
+    },
     /// Nobody knows which manifest it was.
     #[error(
         "the `{dialect}` dialect needs a tag or a digest to name the manifest by, and this event has neither; `native` can tell it"
@@ -199,6 +205,13 @@ impl Dialect {
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+fn url(placeholder: &str) -> String {
+    match placeholder {
+        "" => "the endpoint's url would become too long for this event".to_owned(),
+        name => format!("the endpoint's url asks for `{{{name}}}`, which this event has not"),
     }
 }
 
