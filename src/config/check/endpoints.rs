@@ -30,6 +30,7 @@ use crate::event::filter::Patterns;
 use super::Checker;
 use super::NAME_REMEDY;
 use super::is_name;
+use super::preset::with_presets;
 
 /// How long an attempt may take, where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,10 +105,20 @@ impl Checker<'_> {
         let dialect = self.dialect(value.dialect, value.preset.as_ref());
         let when = self.when(value.when.map(|when| when.value).unwrap_or_default());
         let tls = self.tls(value.tls, identities);
-        let sign = value.sign.map(|sign| self.sign(sign, &tls, identities));
-        let headers = self.headers(value.headers);
-        let answers = value.answers.map_or(Answers::Plain, |answers| answers.value);
-        let timeout = self.timeout(value.timeout);
+        let preset = value.preset.as_ref();
+        let sign = value.sign.map(|sign| {
+            let sign = self.presumed(sign, preset);
+            self.sign(sign, &tls, identities)
+        });
+        // One that could not be read has its own problem.
+        if !matches!(sign, Some(None)) {
+            self.known(preset, url.as_ref(), sign.as_ref().and_then(Option::as_ref));
+        }
+        let headers = with_presets(preset, self.headers(value.headers));
+        let usual = preset.and_then(|preset| preset.timeout()).unwrap_or(TIMEOUT);
+        let timeout = self.timeout(value.timeout, usual);
+        let usual = preset.map_or(Answers::Plain, |preset| preset.answers());
+        let answers = value.answers.map_or(usual, |answers| answers.value);
         let concurrency = self.concurrency(value.concurrency);
         Some(Endpoint {
             name: name?,
@@ -254,11 +265,11 @@ impl Checker<'_> {
         headers
     }
 
-    fn timeout(&mut self, timeout: Option<Located<Period>>) -> Duration {
+    fn timeout(&mut self, timeout: Option<Located<Period>>, usual: Duration) -> Duration {
         if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.0 > MAX_TIMEOUT) {
             self.wrong(&timeout.place, "no attempt may take so long", "write at most `30m`");
         }
-        timeout.map_or(TIMEOUT, |timeout| timeout.0)
+        timeout.map_or(usual, |timeout| timeout.0)
     }
 
     fn concurrency(&mut self, concurrency: Option<Located<Count>>) -> usize {
