@@ -30,6 +30,7 @@ mod options;
 mod paths;
 mod proxied;
 mod push;
+mod receivers;
 mod recover;
 mod reload;
 mod settle;
