@@ -42,10 +42,12 @@ use crate::config::Serve;
 use crate::config::Upstream;
 use crate::delivery;
 use crate::delivery::Delivery;
+use crate::delivery::sign::PublicKeys;
 use crate::listener;
 use crate::listener::Room;
 use crate::listener::Workers;
 use crate::outbox;
+use crate::outbox::AfterDamage;
 use crate::outbox::Durability;
 use crate::outbox::Outbox;
 use crate::proxy;
@@ -97,6 +99,11 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
+        bounds: config.bounds,
+        after_damage: match config.on_failure {
+            OnFailure::Pass => AfterDamage::GoOn,
+            OnFailure::Reject => AfterDamage::Wait,
+        },
         points: parts.points.clone(),
     };
     let counters = outbox::Metrics::default();
@@ -187,6 +194,8 @@ impl Running {
         deliveries.tasks.spawn(acme.run(shutdown.reload(), deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_settling(deliveries.stop.clone()));
+        let signers = parts.endpoints.iter().filter_map(|endpoint| endpoint.signer.as_ref());
+        let keys = PublicKeys::of(signers);
         let delivery = Delivery::start(
             parts.endpoints,
             outbox.clone(),
@@ -205,7 +214,8 @@ impl Running {
             upstream: parts.upstream.clone(),
             certificates: standing,
         };
-        let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
+        let keys = Arc::new(move || keys.json());
+        let admin = Admin::new(readiness.into_ask(), Arc::new(registry), keys);
         let limits = &config.limits;
         let connections = descriptors::connections(limits.connections, descriptors);
         if connections < limits.connections {
