@@ -24,6 +24,7 @@ mod kill;
 mod lanes;
 mod lies;
 mod limits;
+mod looks;
 mod options;
 mod paths;
 mod proxied;
