@@ -27,6 +27,7 @@ mod limits;
 mod looks;
 mod options;
 mod paths;
+mod power;
 mod proxied;
 mod push;
 mod recover;
