@@ -1,7 +1,7 @@
 //! Show and operate: what a probe, a scraper and an operator ask, on a listener of its own.
 //!
-//! `/healthz`, `/readyz` and `/metrics` need no token, tell no repository, tag or person, and change
-//! nothing. Never on the path of a push.
+//! `/healthz`, `/readyz`, `/metrics` and `/keys`, the public keys that webhooks are signed with, need no
+//! token, tell no repository, tag or person, and change nothing. Never on the path of a push.
 
 mod health;
 mod metrics;
@@ -40,7 +40,14 @@ pub type Ask = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Readiness> + Send>> +
 pub struct Admin {
     readiness: Ask,
     metrics: Arc<Registry>,
+    keys: Keys,
 }
+
+/// Says, when asked, which public keys our webhooks are signed with: a JSON Web Key Set.
+pub type Keys = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// What a key set is (RFC 7517 §8.5.2).
+const KEY_SET: &str = "application/jwk-set+json";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -50,15 +57,15 @@ pub type Body = Full<Bytes>;
 impl Admin {
     /// From what the composition root hands over.
     #[must_use]
-    pub fn new(readiness: Ask, metrics: Arc<Registry>) -> Self {
-        Self { readiness, metrics }
+    pub fn new(readiness: Ask, metrics: Arc<Registry>, keys: Keys) -> Self {
+        Self { readiness, metrics, keys }
     }
 
     /// Answers one request below the root, or below `/_pushbell` on a listener shared with others.
     pub async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
         let page = path.strip_prefix("/_pushbell").unwrap_or(path);
-        if !matches!(page, "/healthz" | "/readyz" | "/metrics") {
-            let known = "there is /healthz, /readyz and /metrics\n";
+        if !matches!(page, "/healthz" | "/readyz" | "/metrics" | "/keys") {
+            let known = "there is /healthz, /readyz, /metrics and /keys\n";
             return text(StatusCode::NOT_FOUND, known);
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
@@ -69,6 +76,7 @@ impl Admin {
         match page {
             "/healthz" => health::live(),
             "/readyz" => health::ready(&(self.readiness)().await),
+            "/keys" => typed(StatusCode::OK, KEY_SET, (self.keys)()),
             _ => metrics::page(&self.metrics),
         }
     }

@@ -104,7 +104,10 @@ fn describe_endpoint(endpoint: &config::Endpoint, loaded: &delivery::Endpoint) -
     let dialect = loaded.dialect.as_str();
     let mut words = format!("{} at {url}, dialect {dialect}", endpoint.name.value);
     match &endpoint.sign {
-        Some(sign) => words.push_str(&format!(", signed by {}", sign.scheme.as_str())),
+        Some(sign) => {
+            let how = if sign.scheme.signs() { "signed" } else { "known" };
+            words.push_str(&format!(", {how} by {}", sign.scheme.as_str()));
+        }
         None => words.push_str(", not signed"),
     }
     if let Some(identity) = &endpoint.tls.identity {

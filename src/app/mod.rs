@@ -42,6 +42,7 @@ use crate::config::Serve;
 use crate::config::Upstream;
 use crate::delivery;
 use crate::delivery::Delivery;
+use crate::delivery::sign::PublicKeys;
 use crate::listener;
 use crate::listener::Room;
 use crate::listener::Workers;
@@ -193,6 +194,8 @@ impl Running {
         deliveries.tasks.spawn(acme.run(shutdown.reload(), deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_recording(deliveries.stop.clone()));
         deliveries.tasks.spawn(proxy.clone().keep_settling(deliveries.stop.clone()));
+        let signers = parts.endpoints.iter().filter_map(|endpoint| endpoint.signer.as_ref());
+        let keys = PublicKeys::of(signers);
         let delivery = Delivery::start(
             parts.endpoints,
             outbox.clone(),
@@ -211,7 +214,8 @@ impl Running {
             upstream: parts.upstream.clone(),
             certificates: standing,
         };
-        let admin = Admin::new(readiness.into_ask(), Arc::new(registry));
+        let keys = Arc::new(move || keys.json());
+        let admin = Admin::new(readiness.into_ask(), Arc::new(registry), keys);
         let limits = &config.limits;
         let connections = descriptors::connections(limits.connections, descriptors);
         if connections < limits.connections {

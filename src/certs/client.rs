@@ -108,6 +108,15 @@ impl ClientIdentity {
         told
     }
 
+    /// The chain and key of every handshake that begins now; nothing while there is nobody to be.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<CertifiedKey>> {
+        match &**self.0.load() {
+            State::There(certified) => Some(Arc::clone(certified)),
+            State::Awaited { .. } | State::Unfit { .. } => None,
+        }
+    }
+
     /// # Errors
     ///
     /// If there is nobody to be, or nobody for clients.
@@ -145,10 +154,7 @@ impl ResolvesClientCert for ClientIdentity {
         _root_hint_subjects: &[&[u8]],
         _sigschemes: &[SignatureScheme],
     ) -> Option<Arc<CertifiedKey>> {
-        match &**self.0.load() {
-            State::There(certified) => Some(Arc::clone(certified)),
-            State::Awaited { .. } | State::Unfit { .. } => None,
-        }
+        self.current()
     }
 
     fn has_certs(&self) -> bool {

@@ -79,7 +79,8 @@ impl Trust {
     }
 
     /// The roots, for a verifier.
-    pub(super) fn roots(&self) -> Arc<RootCertStore> {
+    #[must_use]
+    pub fn roots(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.0)
     }
 }

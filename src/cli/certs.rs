@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::config::IdentityOrigin;
 use crate::config::Listener;
 use crate::config::Located;
+use crate::delivery::Signer;
 
 use super::Exit;
 use super::Failure;
@@ -134,7 +135,21 @@ fn make(place: &Place, making: Making) -> Result<(), Failure> {
 fn list(place: &Place) -> Result<(), Failure> {
     let config = load(place)?;
     let parts = Parts::load(&config, Making::Forbidden)?;
-    print(table(&config, &parts).as_bytes())
+    print((table(&config, &parts) + &public_keys(&parts)).as_bytes())
+}
+
+/// What receivers check Ed25519 signatures with.
+fn public_keys(parts: &Parts) -> String {
+    let mut text = String::new();
+    for endpoint in &parts.endpoints {
+        for key in endpoint.signer.iter().flat_map(Signer::public_keys) {
+            if text.is_empty() {
+                text.push_str("\nPUBLIC KEY\n");
+            }
+            text.push_str(&format!("{key}  endpoint {}\n", endpoint.name));
+        }
+    }
+    text
 }
 
 fn trust(place: &Place) -> Result<(), Failure> {
@@ -168,9 +183,14 @@ fn table(config: &Config, parts: &Parts) -> String {
     for identity in &config.identities {
         let name = identity.name.value.as_str();
         let Some(loaded) = parts.identities.get(name) else {
-            say(&match parts.unusable.get(name) {
-                Some(why) => format!("{name}: {why}; `pushbell certs init` makes it anew"),
-                None => format!("{name} has not been made yet; `pushbell certs init` does that"),
+            let by_acme = matches!(identity.origin, IdentityOrigin::Acme(_));
+            say(&match (parts.unusable.get(name), by_acme) {
+                (Some(why), false) => format!("{name}: {why}; `pushbell certs init` makes it anew"),
+                (None, false) => {
+                    format!("{name} has not been made yet; `pushbell certs init` does that")
+                }
+                (Some(why), true) => format!("{name}: {why}; `pushbell run` orders it anew"),
+                (None, true) => format!("{name} has not been issued yet; `pushbell run` orders it"),
             });
             continue;
         };

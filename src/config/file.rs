@@ -5,10 +5,14 @@
 
 use schemars::JsonSchema;
 
+use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
+use crate::delivery::sign::Algorithm;
+use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
+use crate::event::Origin;
 use crate::listener::Network;
 use crate::registry::Kind;
 use crate::registry::RepositoryKey;
@@ -37,7 +41,6 @@ use super::words::LayoutName;
 use super::words::Level;
 use super::words::MethodName;
 use super::words::OnFailure;
-use super::words::SchemeName;
 use super::words::Serve;
 
 /// The configuration of Pushbell.
@@ -324,6 +327,9 @@ pub(super) struct Endpoint {
     pub(super) tls: Option<Located<Tls>>,
     /// How attempts are signed. Left out: they are not.
     pub(super) sign: Option<Located<Sign>>,
+    /// How its answers are read: the word for a known receiver. Default: the preset's, else `plain`, by the
+    /// status alone.
+    pub(super) answers: Option<Located<Answers>>,
     /// Further headers of every attempt. No secrets: those are for `sign`.
     pub(super) headers: Option<Named<Located<String>>>,
     /// How long one attempt may take, up to `30m`.
@@ -351,6 +357,7 @@ mapping!(Endpoint {
     when,
     tls,
     sign,
+    answers,
     headers,
     timeout,
     concurrency,
@@ -377,23 +384,65 @@ pub(super) struct When {
     /// Whether manifests without a tag are wanted, such as the children of an index.
     #[schemars(extend("default" = false))]
     pub(super) untagged: Option<Located<bool>>,
+    /// Globs of media types, of the same kind; an unknown one always passes. Default: all.
+    pub(super) media_types: Option<Located<Vec<Located<String>>>>,
+    /// Globs of platforms such as `linux/arm64` and `linux/arm/v7`: one of an index is enough, unknown ones
+    /// always pass. Default: all.
+    pub(super) platforms: Option<Located<Vec<Located<String>>>>,
+    /// How we may know. Default: all.
+    pub(super) origins: Option<Located<Vec<Located<Origin>>>>,
 }
 
-mapping!(When { actions, repositories, tags, changes, kinds, untagged });
+mapping!(When {
+    actions,
+    repositories,
+    tags,
+    changes,
+    kinds,
+    untagged,
+    media_types,
+    platforms,
+    origins,
+});
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Sign {
-    /// The scheme.
+    /// How a receiver knows that an attempt is ours.
     #[schemars(extend("default" = "standard-webhooks"))]
-    pub(super) scheme: Option<Located<SchemeName>>,
-    /// File that holds the secret; one newline at its end is dropped.
+    pub(super) scheme: Option<Located<Scheme>>,
+    /// File that holds the secret or the private key; one newline at its end is dropped. For
+    /// `standard-webhooks` several, one in a line, the newest first: attempts are signed with each.
     pub(super) secret_file: Option<Located<FilePath>>,
     /// Environment variable that holds the secret.
     pub(super) secret_env: Option<Located<String>>,
+    /// For `basic`: the account's name; the secret is its password.
+    pub(super) username: Option<Located<String>>,
+    /// For `flux-hmac`: the digest.
+    #[schemars(extend("default" = "sha256"))]
+    pub(super) algorithm: Option<Located<Algorithm>>,
+    /// For `shared-header` and `github-sha256`: the header, if not `X-Webhook-Secret` and `X-Hub-Signature-256`.
+    pub(super) header: Option<Located<String>>,
+    /// For `query-secret`: the parameter of the query.
+    #[schemars(extend("default" = "secret"))]
+    pub(super) parameter: Option<Located<String>>,
+    /// For `oidc`: file that holds a token and that somebody keeps fresh; read before each attempt.
+    pub(super) token_file: Option<Located<FilePath>>,
+    /// For `http-message-signatures`: the identity whose key signs. Default: that of `tls`.
+    pub(super) identity: Option<Located<String>>,
 }
 
-mapping!(Sign { scheme, secret_file, secret_env });
+mapping!(Sign {
+    scheme,
+    secret_file,
+    secret_env,
+    username,
+    algorithm,
+    header,
+    parameter,
+    token_file,
+    identity,
+});
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

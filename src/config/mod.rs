@@ -36,8 +36,11 @@ use std::time::Duration;
 use http::HeaderName;
 use http::HeaderValue;
 
+use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
+use crate::delivery::sign::Algorithm;
+use crate::delivery::sign::Scheme;
 use crate::event::Filter;
 use crate::listener::Network;
 use crate::outbox::Bounds;
@@ -72,7 +75,6 @@ pub use self::words::LayoutName;
 pub use self::words::Level;
 pub use self::words::MethodName;
 pub use self::words::OnFailure;
-pub use self::words::SchemeName;
 pub use self::words::Serve;
 
 /// Bytes of a configuration file; a larger one is refused.
@@ -234,6 +236,8 @@ pub struct Endpoint {
     pub tls: Tls,
     /// How attempts are signed, if they are.
     pub sign: Option<Sign>,
+    /// How its answers are read.
+    pub answers: Answers,
     /// Further headers of every attempt.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// How long one attempt may take.
@@ -253,13 +257,27 @@ impl Listener {
     }
 }
 
-/// How attempts are signed.
+/// How a receiver knows that an attempt is ours. What its scheme has no use for is not there.
 #[derive(Debug, Clone)]
 pub struct Sign {
     /// The scheme.
-    pub scheme: SchemeName,
-    /// What is signed with; its own grammar is the scheme's to check.
-    pub secret: Located<Secret>,
+    pub scheme: Scheme,
+    /// Where it was said.
+    pub place: Place,
+    /// What is signed with, or shown; its own grammar is the scheme's to check.
+    pub secret: Option<Located<Secret>>,
+    /// The name that goes with a password.
+    pub username: Option<String>,
+    /// The digest, where the receiver leaves the choice.
+    pub algorithm: Algorithm,
+    /// The header, if not the scheme's own.
+    pub header: Option<HeaderName>,
+    /// The parameter of the query, if not the usual one.
+    pub parameter: Option<String>,
+    /// Where somebody keeps a token.
+    pub token_file: Option<Located<PathBuf>>,
+    /// Name of one of [`Config::identities`].
+    pub identity: Option<Located<String>>,
 }
 
 /// How long, how many and how much at most; delivery guarantees, 8.4.

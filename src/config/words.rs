@@ -7,10 +7,14 @@ use schemars::Schema;
 use schemars::SchemaGenerator;
 use schemars::json_schema;
 
+use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
+use crate::delivery::sign::Algorithm;
+use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
+use crate::event::Origin;
 use crate::registry::Kind;
 
 use super::read::Scalar;
@@ -89,17 +93,6 @@ macro_rules! words {
 }
 
 words! {
-    /// How an attempt is signed.
-    SchemeName, "signature scheme", "a signature scheme such as `standard-webhooks`" {
-        /// <https://www.standardwebhooks.com>
-        StandardWebhooks = "standard-webhooks",
-    }
-    later {
-        "github-sha256", "flux-hmac", "jfrog-signed", "jfrog-token", "nexus-sha1",
-        "static-authorization", "bearer", "basic", "gitlab-token", "shared-header",
-        "query-secret", "path-secret", "oidc",
-    };
-
     /// What becomes of a push whose event the outbox cannot take.
     OnFailure, "way to fail", "`pass` or `reject`" {
         /// The push goes through.
@@ -214,7 +207,11 @@ words_of_parts! {
     Preset, "preset", "a preset such as `build-service-docker`", later &[];
     Action, "action", "an action such as `push`", later &["mount", "pull"];
     Change, "change", "a change such as `moved`", later &[];
+    Origin, "origin", "an origin such as `proxy`", later &[];
     Kind, "kind", "a kind such as `image`", later &[];
+    Answers, "kind of receiver", "a kind of receiver such as `kargo`", later &[];
+    Scheme, "signature scheme", "a signature scheme such as `standard-webhooks`", later &[];
+    Algorithm, "digest", "`sha256` or `sha512`", later &[];
 }
 
 /// The words that mean something already.

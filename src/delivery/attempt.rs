@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::Request;
 use http::Response;
 use http::StatusCode;
+use http::header::AUTHORIZATION;
 use http::header::RETRY_AFTER;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -18,11 +19,18 @@ use tokio::time::Instant;
 use tokio::time::timeout_at;
 
 use crate::body;
+use crate::telemetry::chain;
 
 use super::Endpoint;
 use super::Error;
+use super::Signer;
+use super::answers::Answers;
+use super::answers::Meaning;
+use super::answers::Reading;
 use super::retry;
 use super::retry::Verdict;
+use super::sign::TokenFile;
+use super::sign::Unsigned;
 use super::wire::Dial;
 use super::wire::Served;
 
@@ -59,6 +67,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Client {
     client: legacy::Client<Dial, Full<Bytes>>,
     timeout: Duration,
+    token: Option<TokenFile>,
 }
 
 /// What a receiver said.
@@ -75,8 +84,10 @@ pub struct Answer {
 /// What an attempt came to.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// What it means.
+    /// What comes of it.
     pub verdict: Verdict,
+    /// What it means at the receiver.
+    pub meaning: Meaning,
     /// The status, where there was an answer.
     pub status: Option<StatusCode>,
     /// What happened, in words fit for a log: escaped, at most 4 KiB and a little.
@@ -102,7 +113,8 @@ impl Client {
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
             .build(Dial::new(endpoint.connector.clone()));
-        Self { client, timeout: endpoint.timeout }
+        let token = endpoint.signer.as_ref().and_then(Signer::token_file).cloned();
+        Self { client, timeout: endpoint.timeout, token }
     }
 
     /// Sends the request, exactly these bytes, and reads what of the answer we want. Redirects are
@@ -110,7 +122,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If no head of an answer came. One that came counts, whatever became of its body.
+    /// If no head of an answer came, or there was nothing to sign with. A head that came counts, whatever
+    /// became of its body.
     ///
     /// # Cancel safety
     ///
@@ -118,6 +131,7 @@ impl Client {
     pub async fn exchange(&self, request: Request<Bytes>) -> Result<Answer, Error> {
         let deadline = Instant::now() + self.timeout;
         let late = |_| Error::Deadline { timeout: self.timeout };
+        let request = timeout_at(deadline, self.authorized(request)).await.map_err(late)??;
         let response = timeout_at(deadline, self.send(request)).await.map_err(late)??;
         let (head, body) = response.into_parts();
         let patience = Instant::now() + BODY_PATIENCE;
@@ -130,6 +144,23 @@ impl Client {
         // A copy, or the little that is kept would hold the whole in memory.
         body = Bytes::copy_from_slice(body.get(..KEPT_LIMIT).unwrap_or(&body));
         Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// The request as it is sent, with the token that is there now. One that could not be signed is not sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Credentials`].
+    pub async fn authorized(&self, mut request: Request<Bytes>) -> Result<Request<Bytes>, Error> {
+        if let Some(Unsigned(reason)) = request.extensions_mut().remove::<Unsigned>() {
+            return Err(Error::Credentials { reason: reason.to_owned() });
+        }
+        if let Some(token) = &self.token {
+            let value = token.authorization(OffsetDateTime::now_utc()).await;
+            let value = value.map_err(|error| Error::Credentials { reason: chain(&error) })?;
+            request.headers_mut().insert(AUTHORIZATION, value);
+        }
+        Ok(request)
     }
 
     /// A connection that has served before may have been given up by the other side while our
@@ -167,25 +198,28 @@ fn was_stale(error: &legacy::Error) -> bool {
 }
 
 impl Ended {
-    /// What an exchange that ended at `now` came to.
+    /// What an exchange with such a receiver that ended at `now` came to.
     #[must_use]
-    pub fn of(exchange: &Result<Answer, Error>, now: OffsetDateTime) -> Self {
+    pub fn of(exchange: &Result<Answer, Error>, answers: Answers, now: OffsetDateTime) -> Self {
         match exchange {
             Err(error) => Self {
                 verdict: Verdict::Unavailable,
+                meaning: Meaning::Transient,
                 status: None,
                 detail: error.words(),
                 retry_after: None,
             },
-            Ok(answer) => Self {
-                verdict: Verdict::of(answer.status),
-                status: Some(answer.status),
-                detail: answer.words(),
-                retry_after: answer
-                    .headers
-                    .get(RETRY_AFTER)
-                    .and_then(|value| retry::retry_after(value, now)),
-            },
+            Ok(answer) => {
+                let reading = answers.read(answer.status, &answer.body);
+                let retry_after = answer.headers.get(RETRY_AFTER);
+                Self {
+                    verdict: reading.verdict,
+                    meaning: reading.meaning,
+                    status: Some(answer.status),
+                    detail: answer.words(reading),
+                    retry_after: retry_after.and_then(|value| retry::retry_after(value, now)),
+                }
+            }
         }
     }
 }
@@ -193,23 +227,20 @@ impl Ended {
 impl Answer {
     /// The status, what it means for us where that is not plain, and what the receiver said.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn words(&self, reading: Reading) -> String {
         let mut words = format!("answered {}", self.status.as_u16());
         if let Some(reason) = self.status.canonical_reason() {
             words.push(' ');
             words.push_str(reason);
         }
-        let meaning = match self.status.as_u16() {
-            300..=399 => "redirects are never followed, the endpoint's url must be the final one",
-            401 | 403 => "it does not accept our credentials or signature",
-            404 | 405 => "the path of the endpoint's url is likely wrong",
-            410 => "the endpoint is switched off until the next start",
-            _ => "",
-        };
-        if !meaning.is_empty() {
-            words.push_str(" (");
-            words.push_str(meaning);
-            words.push(')');
+        let Reading { meaning, why, .. } = reading;
+        match (meaning.is_plain(), why) {
+            (true, "") => {}
+            (true, why) => words.push_str(&format!(" ({why})")),
+            (false, why) => {
+                let meaning = meaning.as_str().replace('-', " ");
+                words.push_str(&format!(" ({meaning}: {why})"));
+            }
         }
         let said = escaped(self.body.trim_ascii(), KEPT_LIMIT);
         if !said.is_empty() {

@@ -20,6 +20,12 @@ pub enum Error {
         /// What was in the way, certificates named in words.
         source: Arc<connect::Error>,
     },
+    /// We have nothing to show the receiver that it would believe.
+    #[error("nothing was sent: {reason}")]
+    Credentials {
+        /// What is missing.
+        reason: String,
+    },
     /// The whole of connecting, sending and being answered took too long.
     #[error("no answer within {timeout:?}")]
     Deadline {

@@ -10,6 +10,7 @@ use prometheus_client::registry::Unit;
 
 use crate::outbox::Class;
 
+use super::answers::Meaning;
 use super::health::Health;
 
 /// What an operator watches of delivery. Labels come from the configuration and from fixed words,
@@ -19,6 +20,7 @@ pub struct Metrics {
     attempts: Family<Attempts, Counter>,
     attempt_seconds: Family<Endpoint, Histogram, fn() -> Histogram>,
     lag_seconds: Family<Endpoint, Histogram, fn() -> Histogram>,
+    answers: Family<Answered, Counter>,
     acked: Family<Endpoint, Counter>,
     dead: Family<Dead, Counter>,
     in_flight: Family<Endpoint, Gauge>,
@@ -34,6 +36,12 @@ struct Endpoint {
 struct Attempts {
     endpoint: String,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Answered {
+    endpoint: String,
+    meaning: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,6 +72,7 @@ impl Default for Metrics {
             attempts: Family::default(),
             attempt_seconds: Family::new_with_constructor(attempt_seconds),
             lag_seconds: Family::new_with_constructor(lag_seconds),
+            answers: Family::default(),
             acked: Family::default(),
             dead: Family::default(),
             in_flight: Family::default(),
@@ -93,6 +102,12 @@ impl Metrics {
             Unit::Seconds,
             self.lag_seconds.clone(),
         );
+        page.register(
+            "answers",
+            "What attempts came to at the receiver: delivered, ignored, nothing-matched, rejected, permanent, \
+             transient or suspended",
+            self.answers.clone(),
+        );
         page.register("acked", "Deliveries that the receiver took", self.acked.clone());
         page.register(
             "dead",
@@ -111,6 +126,11 @@ impl Metrics {
         let attempts = Attempts { endpoint: endpoint.to_owned(), outcome: class.as_str() };
         self.attempts.get_or_create(&attempts).inc();
         self.attempt_seconds.get_or_create(&Endpoint::of(endpoint)).observe(took.as_secs_f64());
+    }
+
+    pub(super) fn answered(&self, endpoint: &str, meaning: Meaning) {
+        let answered = Answered { endpoint: endpoint.to_owned(), meaning: meaning.as_str() };
+        self.answers.get_or_create(&answered).inc();
     }
 
     pub(super) fn unwritable(&self, endpoint: &str) {

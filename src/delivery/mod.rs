@@ -15,6 +15,7 @@
 //! Delivery never decides which events are owed to whom, never follows a redirect, and never waits
 //! for one endpoint on behalf of another.
 
+pub mod answers;
 pub mod attempt;
 pub mod dialect;
 mod error;
@@ -52,6 +53,7 @@ use crate::event::Event;
 use crate::outbox::Outbox;
 use crate::tasks::Tasks;
 
+pub use self::answers::Answers;
 pub use self::dialect::Dialect;
 pub use self::dialect::Unwritable;
 pub use self::error::Error;
@@ -79,6 +81,8 @@ pub struct Endpoint {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// What signs each attempt, if anything does.
     pub signer: Option<Signer>,
+    /// How its answers are read.
+    pub answers: Answers,
     /// The deadline over a whole attempt, connecting included.
     pub timeout: Duration,
     /// The most attempts in flight, at least one.
@@ -170,7 +174,8 @@ impl Delivery {
 }
 
 impl Endpoint {
-    /// The request that tells the event, the same for the same arguments.
+    /// The request that tells the event, the same for the same arguments. Where the signer has a token file,
+    /// the token is put in by [`attempt::Client::exchange`].
     ///
     /// # Errors
     ///
@@ -199,17 +204,14 @@ impl Endpoint {
                 headers.insert(name, value.clone());
             }
         }
-        let ours = match &self.signer {
-            Some(signer) => signer.headers(delivery_id, timestamp, &payload.body),
-            None => sign::unsigned(delivery_id, timestamp),
-        };
-        for (name, value) in &ours {
-            set(&mut headers, &HeaderName::from_static(name), value);
-        }
         let mut request = Request::new(Bytes::from(payload.body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.url.clone();
         *request.headers_mut() = headers;
+        match &self.signer {
+            Some(signer) => signer.sign(&mut request, delivery_id, timestamp),
+            None => sign::identify(&mut request, delivery_id, timestamp),
+        }
         Ok(request)
     }
 
@@ -241,6 +243,7 @@ impl fmt::Debug for Endpoint {
             .field("dialect", &self.dialect)
             .field("headers", &headers)
             .field("signer", &self.signer)
+            .field("answers", &self.answers)
             .field("timeout", &self.timeout)
             .field("concurrency", &self.concurrency)
             .field("pace", &self.pace)

@@ -21,6 +21,7 @@ use crate::registry::Tag;
 
 use super::EndpointState;
 use super::Metrics;
+use super::answers::Meaning;
 use super::attempt::escaped;
 use super::health::Health;
 use super::health::Turn;
@@ -53,8 +54,15 @@ impl Report {
     }
 
     /// Counts an attempt that ended.
-    pub(super) fn count(&self, claim: &Claim, end: &AttemptOutcome, took: Duration) {
+    pub(super) fn count(
+        &self,
+        claim: &Claim,
+        end: &AttemptOutcome,
+        meaning: Meaning,
+        took: Duration,
+    ) {
         let endpoint = &self.endpoint;
+        self.metrics.answered(endpoint, meaning);
         self.metrics.attempt_ended(endpoint, end.class, took);
         match &end.next {
             Next::Acked => {
@@ -66,14 +74,15 @@ impl Report {
         }
     }
 
-    /// The one line that every attempt has.
-    pub(super) fn log(&self, claim: &Claim, end: &AttemptOutcome) {
+    /// The one line that every attempt has; without a meaning, nothing was sent.
+    pub(super) fn log(&self, claim: &Claim, end: &AttemptOutcome, meaning: Option<Meaning>) {
         let (outcome, due, dead) = match &end.next {
             Next::Acked => ("taken", None, None),
             Next::Due(due) => ("retry", Some(time_text(*due)), None),
             Next::Dead(reason) => ("dead", None, Some(reason.as_str())),
         };
-        let reason = (end.class != Class::Taken).then(|| short(&end.detail));
+        let plain = end.class == Class::Taken && meaning.is_none_or(Meaning::is_plain);
+        let reason = (!plain).then(|| short(&end.detail));
         let took = (end.ended_at - end.started_at).whole_milliseconds();
         info!(
             endpoint = self.endpoint,
@@ -84,6 +93,7 @@ impl Report {
             digest = claim.event.digest.as_ref().map(Digest::as_str),
             attempt = end.attempt,
             outcome,
+            meaning = meaning.map(Meaning::as_str),
             status = end.status,
             took_ms = i64::try_from(took).unwrap_or(i64::MAX),
             next = due,
@@ -91,6 +101,14 @@ impl Report {
             reason,
             "Attempt ended"
         );
+        if meaning == Some(Meaning::NothingMatched) {
+            warn!(
+                endpoint = self.endpoint,
+                event.id = %claim.event.id,
+                reason = short(&end.detail),
+                "Nothing at the receiver waits for this event"
+            );
+        }
         if let Some(dead) = dead {
             warn!(
                 endpoint = self.endpoint,

@@ -7,6 +7,7 @@
 //! | 401, 403, 404, 405 | misdirected | the same, but at least 1 min |
 //! | 410 | gone | after a restart: the endpoint is switched off |
 //! | any other 4xx | refused | 5 attempts over about an hour, then dead |
+//! | a known receiver that does not want it, see `answers` | rejected | dead |
 //!
 //! Each pause varies by 20 % up or down. `Retry-After` takes the place of the schedule, between one
 //! second and one hour. What an endpoint failed is never held against the event; what is owed for too long
@@ -69,6 +70,8 @@ pub enum Verdict {
     Gone,
     /// The receiver does not want this event.
     Refused,
+    /// The same, and we know that it never will.
+    Rejected,
 }
 
 /// What is known of a delivery when an attempt of it ends.
@@ -100,7 +103,7 @@ impl Verdict {
         match self {
             Self::Taken => Class::Taken,
             Self::Unavailable | Self::Misdirected | Self::Gone => Class::Endpoint,
-            Self::Refused => Class::Event,
+            Self::Refused | Self::Rejected => Class::Event,
         }
     }
 }
@@ -138,6 +141,7 @@ pub fn next(
     let due = |pause: Duration| Next::Due(after(now, pause));
     match verdict {
         Verdict::Taken => Next::Acked,
+        Verdict::Rejected => Next::Dead(DeadReason::Refused),
         Verdict::Refused => {
             let refusals = past.event_failures.saturating_add(1);
             if usize::try_from(refusals).is_ok_and(|n| n <= EVENT_PAUSES.len()) {

@@ -36,6 +36,7 @@ use crate::tasks::Tasks;
 use crate::telemetry::chain;
 
 use super::Endpoint;
+use super::answers::Meaning;
 use super::attempt::Client;
 use super::attempt::Ended;
 use super::health::Health;
@@ -258,6 +259,7 @@ impl Worker {
     ) {
         let began = Instant::now();
         let client = self.client.clone();
+        let answers = self.endpoint.answers;
         let span = info_span!(
             "attempt",
             endpoint = self.endpoint.name,
@@ -266,13 +268,14 @@ impl Worker {
         );
         let exchange = async move {
             let answer = client.exchange(request).await;
-            Ended::of(&answer, OffsetDateTime::now_utc())
+            Ended::of(&answer, answers, OffsetDateTime::now_utc())
         };
         // On a task of its own: a claim that waits for the outbox must not hold it up.
         let task = self.tasks.spawn(exchange.instrument(span));
         let attempted = async move {
             let ended = task.await.unwrap_or_else(|panic| Ended {
                 verdict: Verdict::Unavailable,
+                meaning: Meaning::Transient,
                 status: None,
                 detail: format!("the attempt ended in a fault of ours: {panic}"),
                 retry_after: None,
@@ -296,7 +299,7 @@ impl Worker {
             detail: format!("nothing was sent: {why}"),
             next: Next::Dead(reason),
         };
-        self.report.log(claim, &end);
+        self.report.log(claim, &end, None);
         self.record(end);
     }
 
@@ -306,9 +309,11 @@ impl Worker {
         let now = Instant::now();
         let ended_at = OffsetDateTime::now_utc();
         let random = fastrand::f64();
-        let Ended { verdict, status, detail, retry_after } = ended;
+        let Ended { verdict, meaning, status, detail, retry_after } = ended;
         let turn = match verdict {
-            Verdict::Taken | Verdict::Refused => self.health.answered(self.endpoint.concurrency),
+            Verdict::Taken | Verdict::Refused | Verdict::Rejected => {
+                self.health.answered(self.endpoint.concurrency)
+            }
             Verdict::Gone => self.health.gone(),
             Verdict::Unavailable | Verdict::Misdirected => {
                 let pause = |n| retry::endpoint_pause(verdict, n, retry_after, random);
@@ -331,8 +336,8 @@ impl Worker {
             detail,
             next,
         };
-        self.report.count(&claim, &end, now - began);
-        self.report.log(&claim, &end);
+        self.report.count(&claim, &end, meaning, now - began);
+        self.report.log(&claim, &end, Some(meaning));
         self.report.log_turn(turn, verdict, &end.detail);
         self.record(end);
         self.report.show(&self.health, self.attempts.len());

@@ -9,11 +9,13 @@ use globset::GlobBuilder;
 use globset::GlobMatcher;
 
 use crate::registry::Kind;
+use crate::registry::Platform;
 use crate::registry::Tag;
 
 use super::Action;
 use super::Change;
 use super::Event;
+use super::Origin;
 
 /// What an endpoint asked for. Every rule must let an event through.
 #[derive(Debug, Clone)]
@@ -31,6 +33,13 @@ pub struct Filter {
     pub kinds: Option<Vec<Kind>>,
     /// Whether manifests without a tag are wanted, such as the children of an index.
     pub untagged: bool,
+    /// Patterns of media types; none means all. An event whose media type is unknown always passes.
+    pub media_types: Patterns,
+    /// Patterns of platforms, `linux/arm64` or `linux/arm/v7`; none means all. One platform of an index is
+    /// enough, and an event of which none is known always passes.
+    pub platforms: Patterns,
+    /// How we may know; none means all.
+    pub origins: Vec<Origin>,
 }
 
 /// Globs, of which those that start with `!` exclude. The last one that matches decides.
@@ -67,6 +76,23 @@ pub enum Rule {
     Kinds,
     /// `when.untagged`
     Untagged,
+    /// `when.media_types`
+    MediaTypes,
+    /// `when.platforms`
+    Platforms,
+    /// `when.origins`
+    Origins,
+}
+
+/// What one rule says of an event, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// Which rule.
+    pub rule: Rule,
+    /// Whether it lets the event through.
+    pub passes: bool,
+    /// Why, in words; with the pattern that decided, if one did.
+    pub why: String,
 }
 
 impl Default for Filter {
@@ -78,6 +104,9 @@ impl Default for Filter {
             changes: Vec::new(),
             kinds: None,
             untagged: false,
+            media_types: Patterns::default(),
+            platforms: Patterns::default(),
+            origins: Vec::new(),
         }
     }
 }
@@ -89,25 +118,83 @@ impl Filter {
     ///
     /// The first rule that keeps it away.
     pub fn wants(&self, event: &Event) -> Result<(), Rule> {
-        if !self.actions.contains(&event.action) {
-            return Err(Rule::Actions);
+        Rule::ALL.into_iter().find(|rule| !self.passes(*rule, event)).map_or(Ok(()), Err)
+    }
+
+    /// What each rule says of an event, in the order they are asked.
+    #[must_use]
+    pub fn explain(&self, event: &Event) -> Vec<Said> {
+        let said =
+            |rule| Said { rule, passes: self.passes(rule, event), why: self.why(rule, event) };
+        Rule::ALL.into_iter().map(said).collect()
+    }
+
+    fn passes(&self, rule: Rule, event: &Event) -> bool {
+        match rule {
+            Rule::Actions => self.actions.contains(&event.action),
+            Rule::Repositories => self.repositories.allow(event.repository.as_str()),
+            Rule::Untagged => self.untagged || event.tag.is_some(),
+            Rule::Tags => event.tag.as_ref().is_none_or(|tag| self.wants_tag(tag, event.kind)),
+            Rule::Changes => {
+                self.changes.is_empty() || event.change.is_none_or(|c| self.changes.contains(&c))
+            }
+            Rule::Kinds => event.kind.is_none_or(|kind| self.wants_kind(kind)),
+            Rule::MediaTypes => {
+                event.media_type.as_ref().is_none_or(|media| self.media_types.allow(media.as_str()))
+            }
+            Rule::Platforms => {
+                // The usual case without making words of it.
+                self.platforms.0.is_empty()
+                    || event.platforms.is_empty()
+                    || event.platforms.iter().any(|one| self.platforms.allow(&platform(one)))
+            }
+            Rule::Origins => self.origins.is_empty() || self.origins.contains(&event.origin),
         }
-        if !self.repositories.allow(event.repository.as_str()) {
-            return Err(Rule::Repositories);
+    }
+
+    fn why(&self, rule: Rule, event: &Event) -> String {
+        let listed = |word: &str, all: bool| {
+            if all { format!("{word}, and all are wanted") } else { word.to_owned() }
+        };
+        match rule {
+            Rule::Actions => event.action.as_str().to_owned(),
+            Rule::Repositories => self.repositories.why(event.repository.as_str()),
+            Rule::Untagged if event.tag.is_some() => "it has a tag".to_owned(),
+            Rule::Untagged => "it has no tag".to_owned(),
+            Rule::Tags => match &event.tag {
+                None => "it has no tag".to_owned(),
+                Some(tag) if self.tags.allow(tag.as_str()) && tag.names_a_digest() => {
+                    format!("{tag} names a digest, which a pattern or a kind has to ask for")
+                }
+                Some(tag) => self.tags.why(tag.as_str()),
+            },
+            Rule::Changes => match event.change {
+                None => "nobody knows, and that passes".to_owned(),
+                Some(change) => listed(change.as_str(), self.changes.is_empty()),
+            },
+            Rule::Kinds => match (event.kind, &self.kinds) {
+                (None, _) => "nobody knows, and that passes".to_owned(),
+                (Some(kind), Some(_)) => kind.as_str().to_owned(),
+                (Some(kind), None) => format!(
+                    "{}; all but signatures, attestations and SBOMs are wanted",
+                    kind.as_str()
+                ),
+            },
+            Rule::MediaTypes => match &event.media_type {
+                None => "nobody knows, and that passes".to_owned(),
+                Some(media) => self.media_types.why(media.as_str()),
+            },
+            Rule::Platforms => {
+                let of = |wanted| {
+                    event.platforms.iter().map(platform).find(|p| self.platforms.allow(p) == wanted)
+                };
+                match of(true).or_else(|| of(false)) {
+                    None => "none is known, and that passes".to_owned(),
+                    Some(one) => self.platforms.why(&one),
+                }
+            }
+            Rule::Origins => listed(event.origin.as_str(), self.origins.is_empty()),
         }
-        match &event.tag {
-            None if !self.untagged => return Err(Rule::Untagged),
-            None => {}
-            Some(tag) if !self.wants_tag(tag, event.kind) => return Err(Rule::Tags),
-            Some(_) => {}
-        }
-        if !self.changes.is_empty() && event.change.is_some_and(|c| !self.changes.contains(&c)) {
-            return Err(Rule::Changes);
-        }
-        if event.kind.is_some_and(|kind| !self.wants_kind(kind)) {
-            return Err(Rule::Kinds);
-        }
-        Ok(())
     }
 
     fn wants_tag(&self, tag: &Tag, kind: Option<Kind>) -> bool {
@@ -158,12 +245,49 @@ impl Patterns {
     /// only if every pattern excludes.
     #[must_use]
     pub fn allow(&self, text: &str) -> bool {
-        let last = self.0.iter().rev().find(|pattern| pattern.glob.is_match(text));
-        last.map_or_else(|| self.0.iter().all(|p| p.excludes), |pattern| !pattern.excludes)
+        self.deciding(text)
+            .map_or_else(|| self.0.iter().all(|p| p.excludes), |pattern| !pattern.excludes)
+    }
+
+    fn deciding(&self, text: &str) -> Option<&Pattern> {
+        self.0.iter().rev().find(|pattern| pattern.glob.is_match(text))
+    }
+
+    /// Why the text passes, or does not.
+    fn why(&self, text: &str) -> String {
+        match self.deciding(text) {
+            None if self.0.is_empty() => format!("{text}, and all are wanted"),
+            None if self.allow(text) => format!("no pattern excludes {text}"),
+            None => format!("no pattern matches {text}"),
+            Some(pattern) if pattern.excludes => format!("`{}` excludes {text}", pattern.text),
+            Some(pattern) => format!("`{}` matches {text}", pattern.text),
+        }
+    }
+}
+
+/// As people write it: `linux/amd64`, `linux/arm/v7`.
+fn platform(platform: &Platform) -> String {
+    let Platform { os, architecture, variant, .. } = platform;
+    match variant {
+        None => format!("{os}/{architecture}"),
+        Some(variant) => format!("{os}/{architecture}/{variant}"),
     }
 }
 
 impl Rule {
+    /// Every rule, in the order they are asked.
+    pub const ALL: [Self; 9] = [
+        Self::Actions,
+        Self::Repositories,
+        Self::Untagged,
+        Self::Tags,
+        Self::Changes,
+        Self::Kinds,
+        Self::MediaTypes,
+        Self::Platforms,
+        Self::Origins,
+    ];
+
     /// The key of the configuration the rule comes from.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -174,6 +298,9 @@ impl Rule {
             Self::Changes => "changes",
             Self::Kinds => "kinds",
             Self::Untagged => "untagged",
+            Self::MediaTypes => "media_types",
+            Self::Platforms => "platforms",
+            Self::Origins => "origins",
         }
     }
 }
@@ -230,5 +357,77 @@ mod tests {
         assert_eq!(filter.wants(&Event { change: None, ..sample() }), Ok(()));
         let moved = Event { change: Some(Change::Moved), ..sample() };
         assert_eq!(filter.wants(&moved), Err(Rule::Changes));
+    }
+
+    #[test]
+    fn media_types_platforms_and_origins() {
+        let of = |os: &str, architecture: &str, variant: Option<&str>| Platform {
+            os: os.to_owned(),
+            architecture: architecture.to_owned(),
+            variant: variant.map(str::to_owned),
+            digest: crate::registry::Digest::sha256(b"x"),
+        };
+        let index = Event {
+            media_type: Some("application/vnd.oci.image.index.v1+json".parse().unwrap()),
+            platforms: vec![of("linux", "amd64", None), of("linux", "arm", Some("v7"))],
+            origin: Origin::Proxy,
+            ..sample()
+        };
+        for (filter, expected) in [
+            (
+                Filter { media_types: patterns(&["application/vnd.oci.**"]), ..Filter::default() },
+                Ok(()),
+            ),
+            (
+                Filter { media_types: patterns(&["!application/vnd.oci.**"]), ..Filter::default() },
+                Err(Rule::MediaTypes),
+            ),
+            (Filter { platforms: patterns(&["linux/arm/*"]), ..Filter::default() }, Ok(())),
+            (
+                Filter { platforms: patterns(&["linux/arm64"]), ..Filter::default() },
+                Err(Rule::Platforms),
+            ),
+            (
+                Filter { platforms: patterns(&["linux/*", "!linux/amd64"]), ..Filter::default() },
+                Err(Rule::Platforms),
+            ),
+            (
+                Filter { platforms: patterns(&["linux/**", "!linux/amd64"]), ..Filter::default() },
+                Ok(()),
+            ),
+            (Filter { origins: vec![Origin::Proxy], ..Filter::default() }, Ok(())),
+            (Filter { origins: vec![Origin::Watch], ..Filter::default() }, Err(Rule::Origins)),
+        ] {
+            assert_eq!(filter.wants(&index), expected, "{filter:?}");
+        }
+        let unknown = Event { media_type: None, platforms: Vec::new(), ..sample() };
+        let picky = Filter {
+            media_types: patterns(&["x/y"]),
+            platforms: patterns(&["linux/arm64"]),
+            ..Filter::default()
+        };
+        assert_eq!(picky.wants(&unknown), Ok(()), "what is not known passes");
+    }
+
+    #[test]
+    fn an_explanation_says_what_the_filter_does_and_which_pattern_decided() {
+        let event = Event { repository: "team/x/a".parse().unwrap(), ..sample() };
+        let globs = patterns(&["team/**", "!team/x/**"]);
+        let filter = Filter { repositories: globs, ..Filter::default() };
+        let said = filter.explain(&event);
+        assert_eq!(
+            said.iter().find(|said| !said.passes).map(|said| said.rule),
+            filter.wants(&event).err()
+        );
+        assert_eq!(said[1].why, "`!team/x/**` excludes team/x/a");
+        let other = Filter { repositories: patterns(&["other/*"]), ..Filter::default() };
+        assert_eq!(other.explain(&event)[1].why, "no pattern matches team/x/a");
+        assert!(Filter::default().explain(&event).iter().all(|said| said.passes));
+        assert_eq!(Filter::default().explain(&event)[1].why, "team/x/a, and all are wanted");
+        let child = Event { tag: None, ..event };
+        let said = Filter::default().explain(&child);
+        assert!(
+            said.iter().any(|s| s.rule == Rule::Untagged && !s.passes && s.why == "it has no tag")
+        );
     }
 }

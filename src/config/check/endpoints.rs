@@ -17,10 +17,11 @@ use crate::config::read::quoted;
 use crate::config::units::Count;
 use crate::config::units::Period;
 use crate::config::url::Url;
-use crate::config::words::SchemeName;
+use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
 use crate::delivery::may_be_set;
+use crate::delivery::sign::Scheme;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
 
@@ -100,8 +101,9 @@ impl Checker<'_> {
         let dialect = self.dialect(value.dialect, value.preset.as_ref());
         let when = self.when(value.when.map(|when| when.value).unwrap_or_default());
         let tls = self.tls(value.tls, identities);
-        let sign = value.sign.map(|sign| self.sign(sign));
+        let sign = value.sign.map(|sign| self.sign(sign, &tls, identities));
         let headers = self.headers(value.headers);
+        let answers = value.answers.map_or(Answers::Plain, |answers| answers.value);
         let timeout = self.timeout(value.timeout);
         let concurrency = self.concurrency(value.concurrency);
         Some(Endpoint {
@@ -115,6 +117,7 @@ impl Checker<'_> {
                 Some(sign) => Some(sign?),
                 None => None,
             },
+            answers,
             headers,
             timeout,
             concurrency,
@@ -165,6 +168,9 @@ impl Checker<'_> {
             changes: self.some_of(when.changes).unwrap_or(default.changes),
             kinds: self.some_of(when.kinds),
             untagged: when.untagged.map_or(default.untagged, |untagged| untagged.value),
+            media_types: self.patterns(when.media_types),
+            platforms: self.patterns(when.platforms),
+            origins: self.some_of(when.origins).unwrap_or(default.origins),
         }
     }
 
@@ -192,13 +198,6 @@ impl Checker<'_> {
         Patterns::read(&texts).unwrap_or_default()
     }
 
-    fn sign(&mut self, sign: Located<file::Sign>) -> Option<Sign> {
-        let Located { value, place } = sign;
-        let secret = self.secret(&place, "secret", value.secret_file, value.secret_env);
-        let scheme = value.scheme.map_or(SchemeName::StandardWebhooks, |scheme| scheme.value);
-        Some(Sign { scheme, secret: secret? })
-    }
-
     fn headers(
         &mut self,
         written: Option<Named<Located<String>>>,
@@ -213,7 +212,11 @@ impl Checker<'_> {
             };
             if SECRET.contains(&header.as_str()) {
                 let message = format!("the header {shown} would be a secret in the configuration");
-                self.wrong(&name.place, message, "remove it; sign attempts with `sign` instead");
+                self.wrong(
+                    &name.place,
+                    message,
+                    "remove it; `sign` puts it there: `sign: { scheme: bearer, secret_file: … }`",
+                );
             } else if !may_be_set(&header) {
                 let message = format!("the header {shown} is set by us");
                 self.wrong(
@@ -283,8 +286,7 @@ impl Checker<'_> {
                 );
             }
         }
-        let sign =
-            secret.flatten().map(|secret| Sign { scheme: SchemeName::StandardWebhooks, secret });
+        let sign = secret.flatten().map(|secret| Sign::of(Scheme::StandardWebhooks, secret));
         let mut endpoints = Vec::new();
         for (index, text) in overrides.webhooks.iter().enumerate() {
             let option = self.option::<Url>("--webhook", "endpoints", Some(text));
@@ -304,6 +306,7 @@ impl Checker<'_> {
                 when: Filter::default(),
                 tls: Tls { ca: ca.clone(), identity: None },
                 sign: sign.clone(),
+                answers: Answers::Plain,
                 headers: Vec::new(),
                 timeout: TIMEOUT,
                 concurrency: CONCURRENCY,

@@ -8,6 +8,7 @@ mod endpoints;
 mod identities;
 mod listeners;
 mod secrets;
+mod sign;
 
 use std::path::Path;
 use std::path::PathBuf;

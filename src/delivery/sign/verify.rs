@@ -1,26 +1,36 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
 use http::HeaderMap;
+use http::HeaderName;
+use http::Method;
+use http::Uri;
 use time::OffsetDateTime;
 
 use crate::secret::Secret;
 
-use super::BASE64;
-use super::ID;
 use super::InvalidSecret;
-use super::SIGNATURE;
+use super::Kind;
 use super::Scheme;
 use super::Signer;
 use super::TIMESTAMP;
-use super::mac;
+use super::place;
 
 /// How far a timestamp may be from the reader's clock, unless the reader says otherwise.
 pub const TOLERANCE: Duration = Duration::from_secs(5 * 60);
 
-/// The most signatures of one header that are looked at; a rotation needs two.
-const MAX_SIGNATURES: usize = 32;
+/// A webhook as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Received<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// Where it went, whole, for schemes that look at it.
+    pub target: Option<&'a Uri>,
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// Its body, byte for byte.
+    pub body: &'a [u8],
+}
 
 /// Why a webhook cannot be trusted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -38,15 +48,15 @@ pub enum NotGenuine {
     )]
     Missing {
         /// Which.
-        header: &'static str,
+        header: String,
     },
     /// A header is there and does not say what it should.
     #[error("the header `{header}` is malformed: it must be {expected}")]
     Malformed {
         /// Which.
-        header: &'static str,
+        header: String,
         /// What would be right.
-        expected: &'static str,
+        expected: String,
     },
     /// It was signed too long ago: a replay, or a clock that is wrong.
     #[error(
@@ -72,11 +82,41 @@ pub enum NotGenuine {
     },
     /// Headers and time are right, and no signature is.
     #[error(
-        "none of the {tried} `v1` signatures matches: the secret is another one, or the body is not byte for byte the one that was signed"
+        "none of the {tried} signatures matches: the secret is another one, or the body is not byte for byte the one that was signed"
     )]
     NoMatch {
         /// How many signatures of this scheme there were.
         tried: usize,
+    },
+    /// What is shown instead of a signature is another secret.
+    #[error("the secret in {place} is another one")]
+    OtherSecret {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// The URL is needed and nobody told it.
+    #[error("this scheme looks at the URL; say which one was called")]
+    NoTarget,
+    /// The body is not what its digest says.
+    #[error("the body is not byte for byte the one that `content-digest` was made of")]
+    OtherBody,
+    /// A certificate that the CA does not vouch for.
+    #[error("the certificate of the key is not trusted: {reason}")]
+    Untrusted {
+        /// Why not.
+        reason: String,
+    },
+    /// The key set to check with is none.
+    #[error("the key set cannot be used: {reason}")]
+    Keys {
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A token that is genuine and not good here.
+    #[error("the token's `{claim}` is not what is asked for")]
+    Claim {
+        /// Which claim.
+        claim: &'static str,
     },
 }
 
@@ -93,66 +133,104 @@ pub fn verify(
     now: OffsetDateTime,
     tolerance: Duration,
 ) -> Result<(), NotGenuine> {
-    Signer::new(scheme, secret)?.verify(headers, body, now, tolerance)
+    let received = Received { method: &Method::POST, target: None, headers, body };
+    Signer::checking(scheme, secret)?.verify(&received, now, tolerance)
 }
 
 impl Signer {
-    /// Checks a received webhook: any of the listed signatures by any of the secrets will do, and all are
-    /// compared, in constant time, so that the time taken says nothing.
+    /// Checks a received webhook as its receiver would.
     ///
     /// # Errors
     ///
-    /// If a header is missing or malformed, the time is out of tolerance, or nothing matches.
+    /// If what proves it is missing, malformed, out of tolerance, or does not match.
     pub fn verify(
         &self,
-        headers: &HeaderMap,
-        body: &[u8],
+        received: &Received<'_>,
         now: OffsetDateTime,
         tolerance: Duration,
     ) -> Result<(), NotGenuine> {
-        let id = only(headers, ID, "one text of printable characters")?;
-        let timestamp = only(headers, TIMESTAMP, WHOLE_SECONDS)?;
-        let signatures = only(headers, SIGNATURE, SIGNATURE_LIST)?;
-        check_time(timestamp, now, tolerance)?;
-        let listed = listed(signatures)?;
-        let mut genuine = false;
-        for key in &self.keys {
-            let expected = mac(key, id, timestamp, body);
-            for signature in &listed {
-                genuine |= equal(expected.as_ref(), signature);
+        match &self.kind {
+            Kind::Standard(keys) => keys.verify(received, now, tolerance),
+            Kind::Mac(mac) => mac.verify(received),
+            Kind::Header(name, expected) => {
+                let given = received.only(name)?;
+                let place = format!("the header `{name}`");
+                same(expected.as_bytes(), given.as_bytes(), place)
+            }
+            Kind::Query(parameter, secret) => {
+                let target = received.target.ok_or(NotGenuine::NoTarget)?;
+                let given = target.query().unwrap_or_default().split('&').find_map(|pair| {
+                    pair.split_once('=')
+                        .filter(|(name, _)| name == parameter)
+                        .map(|(_, value)| value)
+                });
+                let place = format!("the parameter `{parameter}`");
+                same(secret.expose(), &place::decoded(given.unwrap_or_default()), place)
+            }
+            Kind::Path(secret) => {
+                let target = received.target.ok_or(NotGenuine::NoTarget)?;
+                let path = place::decoded(target.path());
+                // Where in the path is the receiver's affair: it compares the whole.
+                let among = path.windows(secret.expose().len());
+                let mut found = false;
+                among.for_each(|part| found |= equal(secret.expose(), part));
+                let place = "the path".to_owned();
+                if found { Ok(()) } else { Err(NotGenuine::OtherSecret { place }) }
+            }
+            Kind::Token(_) => {
+                Err(NotGenuine::Keys { reason: "a token is checked with its issuer's" })
+            }
+            Kind::Message(_) => {
+                let reason = "a message is checked with the CA of its certificate".to_owned();
+                Err(NotGenuine::Untrusted { reason })
             }
         }
-        if genuine { Ok(()) } else { Err(NotGenuine::NoMatch { tried: listed.len() }) }
+    }
+}
+
+fn same(expected: &[u8], given: &[u8], place: String) -> Result<(), NotGenuine> {
+    if equal(expected, given) { Ok(()) } else { Err(NotGenuine::OtherSecret { place }) }
+}
+
+impl<'a> Received<'a> {
+    /// The value of a header that must be there once.
+    pub(super) fn only(&self, header: &HeaderName) -> Result<&'a str, NotGenuine> {
+        self.only_named(header.as_str(), "one text of printable characters")
+    }
+
+    /// The same, with what would be right: of two, nobody knows which one was signed.
+    pub(super) fn only_named(&self, header: &str, expected: &str) -> Result<&'a str, NotGenuine> {
+        let malformed =
+            || NotGenuine::Malformed { header: header.to_owned(), expected: expected.to_owned() };
+        let mut values = self.headers.get_all(header).iter();
+        let missing = || NotGenuine::Missing { header: header.to_owned() };
+        let value = values.next().ok_or_else(missing)?;
+        let text = value.to_str().map_err(|_| malformed())?.trim();
+        if text.is_empty() || values.next().is_some() { Err(malformed()) } else { Ok(text) }
     }
 }
 
 pub(super) const WHOLE_SECONDS: &str = "one whole number, the seconds since 1970";
-pub(super) const SIGNATURE_LIST: &str = "one list of up to 32 entries such as `v1,<base64 of 32 bytes>`, separated by spaces, at least one of them `v1`";
 
-/// Lengths are no secret: that of a true signature is known to everyone.
-fn equal(expected: &[u8], given: &[u8]) -> bool {
+/// Lengths are no secret: that of a true signature is known to everyone, and that of a secret can be read off
+/// the time to send it.
+pub(super) fn equal(expected: &[u8], given: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(expected, given).is_ok()
 }
 
-/// The value of a header that must be there once: of two, nobody knows which one was signed.
-fn only<'a>(
-    headers: &'a HeaderMap,
-    header: &'static str,
-    expected: &'static str,
-) -> Result<&'a str, NotGenuine> {
-    let malformed = NotGenuine::Malformed { header, expected };
-    let mut values = headers.get_all(header).iter();
-    let value = values.next().ok_or(NotGenuine::Missing { header })?;
-    let text = value.to_str().map_err(|_| malformed.clone())?.trim();
-    if text.is_empty() || values.next().is_some() { Err(malformed) } else { Ok(text) }
-}
-
-fn check_time(timestamp: &str, now: OffsetDateTime, tolerance: Duration) -> Result<(), NotGenuine> {
-    let malformed = NotGenuine::Malformed { header: TIMESTAMP, expected: WHOLE_SECONDS };
+pub(super) fn check_time(
+    timestamp: &str,
+    now: OffsetDateTime,
+    tolerance: Duration,
+) -> Result<(), NotGenuine> {
+    let malformed = || NotGenuine::Malformed {
+        header: TIMESTAMP.to_owned(),
+        expected: WHOLE_SECONDS.to_owned(),
+    };
     if !timestamp.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(malformed);
+        return Err(malformed());
     }
-    let stamped: i64 = timestamp.parse().map_err(|_| malformed)?;
+    let stamped: i64 = timestamp.parse().map_err(|_| malformed())?;
     let now = now.unix_timestamp();
     let apart = Duration::from_secs(now.abs_diff(stamped));
     if apart <= tolerance {
@@ -162,22 +240,6 @@ fn check_time(timestamp: &str, now: OffsetDateTime, tolerance: Duration) -> Resu
     } else {
         Err(NotGenuine::TooNew { ahead: apart, tolerance })
     }
-}
-
-/// The `v1` signatures of a list, decoded.
-fn listed(signatures: &str) -> Result<Vec<Vec<u8>>, NotGenuine> {
-    let malformed = || NotGenuine::Malformed { header: SIGNATURE, expected: SIGNATURE_LIST };
-    let mut listed = Vec::new();
-    for (place, entry) in signatures.split_ascii_whitespace().enumerate() {
-        let (version, encoded) = entry.split_once(',').ok_or_else(malformed)?;
-        if place >= MAX_SIGNATURES {
-            return Err(malformed());
-        }
-        if version == "v1" {
-            listed.push(BASE64.decode(encoded).map_err(|_| malformed())?);
-        }
-    }
-    if listed.is_empty() { Err(malformed()) } else { Ok(listed) }
 }
 
 /// A length of time as people say it: `5 min`, `12 min 3 s`, `2 h 5 min`, `3 d 1 h`.

@@ -9,6 +9,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use crate::event::schema::tests::sample;
 
+use super::super::Answers;
 use super::super::Error;
 use super::super::attempt::Answer;
 use super::super::attempt::Client;
@@ -46,7 +47,7 @@ async fn an_event_is_told_in_either_protocol() {
         for _ in 0..3 {
             let request = endpoint.request(&event, "dlv_1", at).unwrap();
             let sent = request.body().clone();
-            let ended = Ended::of(&client.exchange(request).await, at);
+            let ended = Ended::of(&client.exchange(request).await, Answers::Plain, at);
             assert_eq!(ended.verdict, Verdict::Taken, "{}", ended.detail);
             let request = receiver.requests.recv().await.unwrap();
             assert_eq!((request.version(), request.method().as_str()), (version, "POST"));
@@ -116,7 +117,7 @@ async fn each_answer_means_what_it_should() {
         let mut endpoint = pki.endpoint(receiver.address, HTTP1, None);
         let value = HeaderValue::from_static(status);
         endpoint.headers = vec![(HeaderName::from_static("x-status"), value)];
-        let ended = Ended::of(&exchange(&endpoint).await, now());
+        let ended = Ended::of(&exchange(&endpoint).await, Answers::Plain, now());
         assert_eq!(ended.verdict, verdict, "{status}");
         assert_eq!(ended.status.unwrap().as_str(), status);
         assert_eq!(ended.retry_after, Some(Duration::from_secs(120)));
@@ -212,7 +213,7 @@ async fn a_body_that_is_late_costs_no_more_than_its_connection() {
         let receiver = Receiver::http(&pki, Demand::Anybody, alpn, answer).await;
         let mut endpoint = pki.endpoint(receiver.address, alpn, None);
         endpoint.timeout = Duration::from_secs(3600);
-        let ended = Ended::of(&exchange(&endpoint).await, now());
+        let ended = Ended::of(&exchange(&endpoint).await, Answers::Plain, now());
         assert_eq!(ended.verdict, Verdict::Taken, "{}", ended.detail);
     }
 }
@@ -226,7 +227,11 @@ async fn a_body_that_stops_half_way_counts_by_its_head() {
         stream.shutdown().await.unwrap();
     })
     .await;
-    let ended = Ended::of(&exchange(&pki.endpoint(receiver.address, HTTP1, None)).await, now());
+    let ended = Ended::of(
+        &exchange(&pki.endpoint(receiver.address, HTTP1, None)).await,
+        Answers::Plain,
+        now(),
+    );
     assert_eq!(ended.verdict, Verdict::Taken, "{}", ended.detail);
 }
 
@@ -263,7 +268,7 @@ async fn a_receiver_that_demands_a_client_certificate_gets_ours() {
     let known = pki.endpoint(receiver.address, HTTP1, Some(&client));
     assert_eq!(exchange(&known).await.unwrap().status, StatusCode::OK);
     let unknown = exchange(&pki.endpoint(receiver.address, HTTP1, None)).await;
-    let ended = Ended::of(&unknown, now());
+    let ended = Ended::of(&unknown, Answers::Plain, now());
     assert_eq!((ended.verdict, ended.status), (Verdict::Unavailable, None));
     assert!(ended.detail.contains("client certificate"), "{}", ended.detail);
 }

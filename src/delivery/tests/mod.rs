@@ -45,6 +45,7 @@ use crate::connect::address::Policy;
 use crate::secret::Secret;
 use crate::tasks::Tasks;
 
+use super::Answers;
 use super::Dialect;
 use super::Endpoint;
 use super::Signer;
@@ -113,6 +114,7 @@ impl Pki {
             signer: Some(
                 Signer::new(Scheme::StandardWebhooks, &Secret::new(SECRET.to_vec())).unwrap(),
             ),
+            answers: Answers::Plain,
             timeout: Duration::from_secs(30),
             concurrency: 8,
             pace: None,

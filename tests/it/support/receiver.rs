@@ -63,6 +63,8 @@ pub(crate) enum Asks {
 pub(crate) enum Answer {
     /// A status and headers.
     Status(u16, Vec<(&'static str, String)>),
+    /// A status and a body.
+    Said(u16, &'static str),
     /// Nothing until [`Receiver::release`], then 200.
     Held,
 }
@@ -301,6 +303,10 @@ async fn exchange(
             for (name, value) in headers {
                 response.headers_mut().append(name, value.parse().unwrap());
             }
+        }
+        Answer::Said(status, body) => {
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            *response.body_mut() = Full::from(body);
         }
         Answer::Held => {
             shared.released.subscribe().wait_for(|released| *released).await.ok();
