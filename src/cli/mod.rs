@@ -5,6 +5,7 @@
 
 mod certs;
 mod check;
+mod events;
 mod health;
 mod run;
 mod schema;
@@ -87,6 +88,7 @@ enum Command {
     Verify(verify::Arguments),
     Schema(schema::Arguments),
     Health(health::Arguments),
+    Events(events::Arguments),
 }
 
 /// Where the configuration comes from; every option of the command line overrides the file.
@@ -208,6 +210,7 @@ where
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Schema(arguments) => schema::main(&arguments),
         Command::Health(arguments) => health::main(&arguments),
+        Command::Events(arguments) => events::main(&arguments),
     };
     match done {
         Ok(()) => Exit::Ok,
