@@ -5,6 +5,7 @@
 
 mod certs;
 mod check;
+mod events;
 mod health;
 mod presets;
 mod run;
@@ -89,6 +90,7 @@ enum Command {
     Verify(verify::Arguments),
     Schema(schema::Arguments),
     Health(health::Arguments),
+    Events(events::Arguments),
 }
 
 /// Where the configuration comes from; every option of the command line overrides the file.
@@ -211,6 +213,7 @@ where
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Schema(arguments) => schema::main(&arguments),
         Command::Health(arguments) => health::main(&arguments),
+        Command::Events(arguments) => events::main(&arguments),
     };
     match done {
         Ok(()) => Exit::Ok,
