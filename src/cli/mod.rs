@@ -5,9 +5,12 @@
 
 mod certs;
 mod check;
+mod endpoint;
+mod explain;
 mod health;
 mod run;
 mod schema;
+mod shown;
 mod translate;
 mod verify;
 
@@ -84,6 +87,8 @@ enum Command {
     Check(check::Arguments),
     Certs(certs::Arguments),
     Translate(translate::Arguments),
+    Explain(explain::Arguments),
+    Endpoint(endpoint::Arguments),
     Verify(verify::Arguments),
     Schema(schema::Arguments),
     Health(health::Arguments),
@@ -205,6 +210,8 @@ where
         Command::Check(arguments) => check::main(&arguments),
         Command::Certs(arguments) => certs::main(&arguments),
         Command::Translate(arguments) => translate::main(&arguments),
+        Command::Explain(arguments) => explain::main(&arguments),
+        Command::Endpoint(arguments) => endpoint::main(&arguments),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Schema(arguments) => schema::main(&arguments),
         Command::Health(arguments) => health::main(&arguments),

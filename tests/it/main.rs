@@ -18,6 +18,7 @@ mod dialects;
 mod drain;
 mod events;
 mod exhaustion;
+mod explain;
 mod framing;
 mod identities;
 mod kill;
