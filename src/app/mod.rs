@@ -47,6 +47,7 @@ use crate::listener;
 use crate::listener::Room;
 use crate::listener::Workers;
 use crate::outbox;
+use crate::outbox::AfterDamage;
 use crate::outbox::Durability;
 use crate::outbox::Outbox;
 use crate::proxy;
@@ -98,6 +99,11 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
+        bounds: config.bounds,
+        after_damage: match config.on_failure {
+            OnFailure::Pass => AfterDamage::GoOn,
+            OnFailure::Reject => AfterDamage::Wait,
+        },
         points: parts.points.clone(),
     };
     let counters = outbox::Metrics::default();

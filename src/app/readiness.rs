@@ -62,6 +62,8 @@ impl Question {
                 status = Standing::OutboxFailed;
             }
         }
+        let weaker_outbox = self.outbox.weaknesses().into_iter();
+        degraded.extend(weaker_outbox.map(|what| Detail { part: "outbox", what }));
         let weaker = weaker(self.intent);
         degraded.extend(weaker.map(|what| Detail { part: "intents", what: what.to_owned() }));
         let unrecorded = self.proxy.unrecorded();

@@ -48,9 +48,9 @@ fn containerd(hosts: &[&str], ca: &str) -> String {
     text += &each(hosts, |host| {
         let directory = format!("/etc/containerd/certs.d/{host}");
         let file = quote(&format!("{directory}/hosts.toml"));
-        let hosts_toml = format!(
-            "server = \"https://{host}\"\n\n[host.\"https://{host}\"]\n  ca = \"{directory}/ca.crt\"\n"
-        );
+        // Not below `[host]`: then the server is asked again without the CA for all that it does not have,
+        // and a missing image looks like a certificate that nobody trusts.
+        let hosts_toml = format!("server = \"https://{host}\"\nca = \"{directory}/ca.crt\"\n");
         format!("{}cat > {file} <<'EOF'\n{hosts_toml}EOF\n", install(ca, &directory))
     });
     text += "\
@@ -154,8 +154,8 @@ mod tests {
             "cp /var/lib/pushbell/certs/ca.pem /etc/containers/certs.d/localhost:5443/ca.crt",
             "cat > /etc/containerd/certs.d/localhost:5443/hosts.toml <<'EOF'",
             "server = \"https://registry.example.com\"",
-            "[host.\"https://localhost:5443\"]",
-            "  ca = \"/etc/containerd/certs.d/localhost:5443/ca.crt\"",
+            "server = \"https://localhost:5443\"",
+            "ca = \"/etc/containerd/certs.d/localhost:5443/ca.crt\"",
             "#                    config_path = \"/etc/containerd/certs.d\"",
             "cp /var/lib/pushbell/certs/ca.pem /usr/local/share/ca-certificates/pushbell-registry.example.com.crt",
             "update-ca-certificates",

@@ -183,9 +183,14 @@ fn table(config: &Config, parts: &Parts) -> String {
     for identity in &config.identities {
         let name = identity.name.value.as_str();
         let Some(loaded) = parts.identities.get(name) else {
-            say(&match parts.unusable.get(name) {
-                Some(why) => format!("{name}: {why}; `pushbell certs init` makes it anew"),
-                None => format!("{name} has not been made yet; `pushbell certs init` does that"),
+            let by_acme = matches!(identity.origin, IdentityOrigin::Acme(_));
+            say(&match (parts.unusable.get(name), by_acme) {
+                (Some(why), false) => format!("{name}: {why}; `pushbell certs init` makes it anew"),
+                (None, false) => {
+                    format!("{name} has not been made yet; `pushbell certs init` does that")
+                }
+                (Some(why), true) => format!("{name}: {why}; `pushbell run` orders it anew"),
+                (None, true) => format!("{name} has not been issued yet; `pushbell run` orders it"),
             });
             continue;
         };

@@ -3,13 +3,20 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
 use time::OffsetDateTime;
 
 use crate::delivery::dialect::Dialect;
 use crate::delivery::sign::unsigned;
 use crate::event::Event;
+use crate::event::schema::Envelope;
 use crate::ingest;
+use crate::ingest::Context;
 use crate::ingest::Kind;
+use crate::ingest::Notified;
+use crate::ingest::Place;
 use crate::telemetry::chain;
 
 use super::Exit;
@@ -27,19 +34,23 @@ use super::say;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  pushbell translate --from docker-hub --to distribution push.json\n  \
-                  pushbell translate --from distribution --to native --verbose <envelope.json"
+                  pushbell translate --from distribution --to native --verbose <envelope.json\n  \
+                  pushbell translate --from auto --to native -H 'ce-type: zotregistry.image.updated' … zot.json"
 )]
 pub(super) struct Arguments {
     /// What the notification is
     #[arg(long, value_name = "KIND", value_parser = kinds())]
-    from: Kind,
+    from: Wanted,
     /// What the build service reads
     #[arg(long, value_name = "DIALECT", value_parser = dialects())]
     to: Dialect,
     /// Take the registry's name from this configuration, not from the notification
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Also write the headers, and what was skipped and why, on standard error
+    /// A header of the notification, `name: value`; some kinds say there what their body does not
+    #[arg(long = "header", short = 'H', value_name = "HEADER")]
+    headers: Vec<String>,
+    /// Also write each field and where it comes from, the headers, and what was skipped and why, on standard error
     #[arg(long, short)]
     verbose: bool,
     /// The notification [default: standard input]
@@ -47,22 +58,43 @@ pub(super) struct Arguments {
     file: Option<PathBuf>,
 }
 
+/// What the notification is.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// Whatever it looks like.
+    Auto,
+    /// This.
+    Kind(Kind),
+}
+
 /// One byte more than is accepted, so that the parser's own limit is the one that speaks.
 const LIMIT: usize = 16 << 20;
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
-    let registry = arguments.config.as_ref().map(|file| {
+    let config = arguments.config.as_ref().map(|file| {
         let source = Source { config: Some(file.clone()), ..Source::default() };
-        run::load(&source).map(|config| config.registry.name.value.to_string())
+        run::load(&source)
     });
-    let registry = registry.transpose()?;
+    let config = config.transpose()?;
+    let registry = config.as_ref().map(|config| config.registry.name.value.to_string());
+    let layout = config.map(|config| config.registry.layout).unwrap_or_default();
     let bytes = read_input(arguments.file.as_deref(), LIMIT)?;
     let name = arguments.file.as_ref().map_or("standard input".into(), |f| f.display().to_string());
     let now = OffsetDateTime::now_utc();
-    let parsed =
-        ingest::read(arguments.from, &bytes, registry.as_deref(), now).map_err(|error| {
-            Failure::new(Exit::Data, format!("pushbell: {name}: {}", chain(&error)))
-        })?;
+    let unusable = |error: ingest::Error| {
+        Failure::new(Exit::Data, format!("pushbell: {name}: {}", chain(&error)))
+    };
+    let headers = headers(&arguments.headers)?;
+    let kind = match arguments.from {
+        Wanted::Kind(kind) => kind,
+        Wanted::Auto => {
+            let detected = Kind::detect(&headers, &bytes).map_err(unusable)?;
+            say(&format!("kind: {}, by {}", detected.kind, detected.by));
+            detected.kind
+        }
+    };
+    let context = Context { registry: registry.as_deref(), layout: &layout, ..Context::at(now) };
+    let parsed = ingest::read(kind, &headers, &bytes, &context).map_err(unusable)?;
     for warning in &parsed.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -71,7 +103,10 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     }
     let mut written = 0;
     let mut unwritable = Vec::new();
-    for event in &parsed.events {
+    for Notified { event, origins, .. } in &parsed.events {
+        if arguments.verbose {
+            origins.iter().for_each(|(field, place)| say(&field_line(event, field, place)));
+        }
         match body(arguments, event) {
             Ok(mut body) => {
                 body.push(b'\n');
@@ -91,6 +126,32 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     Err(Failure::new(Exit::Data, format!("pushbell: {name}: nothing to send: {why}")))
 }
 
+fn headers(lines: &[String]) -> Result<HeaderMap, Failure> {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let wrong = || {
+            let message = format!("pushbell: --header {line:?}: it must be `name: value`");
+            Failure::new(Exit::Usage, message)
+        };
+        let (name, value) = line.split_once(':').ok_or_else(wrong)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
+        headers.append(name, HeaderValue::from_str(value.trim()).map_err(|_| wrong())?);
+    }
+    Ok(headers)
+}
+
+/// One field of an event, its value, and where it comes from.
+fn field_line(event: &Event, field: &str, place: &Place) -> String {
+    let data = serde_json::to_value(Envelope::of(event)).unwrap_or_default();
+    let pointer = match field {
+        "time" => "/time".to_owned(),
+        "actor" => "/data/actor/name".to_owned(),
+        other => format!("/data/{}", other.replace('.', "/")),
+    };
+    let value = data.pointer(&pointer).map(ToString::to_string).unwrap_or_default();
+    format!("{field}: {value}, from {place}")
+}
+
 fn body(arguments: &Arguments, event: &Event) -> Result<Vec<u8>, String> {
     let id = event.id.to_string();
     let payload = arguments.to.write(event, &id).map_err(|error| chain(&error))?;
@@ -108,9 +169,12 @@ fn body(arguments: &Arguments, event: &Event) -> Result<Vec<u8>, String> {
     Ok(payload.body)
 }
 
-fn kinds() -> impl TypedValueParser<Value = Kind> {
-    PossibleValuesParser::new(Kind::ALL.map(|kind| kind.as_str()))
-        .try_map(|word| Kind::of(&word).ok_or("no such kind"))
+fn kinds() -> impl TypedValueParser<Value = Wanted> {
+    let words = ["auto"].into_iter().chain(Kind::ALL.map(|kind| kind.as_str()));
+    PossibleValuesParser::new(words).try_map(|word| match &*word {
+        "auto" => Ok(Wanted::Auto),
+        kind => Kind::of(kind).map(Wanted::Kind).ok_or("no such kind"),
+    })
 }
 
 fn dialects() -> impl TypedValueParser<Value = Dialect> {

@@ -259,9 +259,37 @@ pub(super) struct Outbox {
     /// `off`: nothing.
     #[schemars(extend("default" = "sync"))]
     pub(super) intent: Option<Located<IntentMode>>,
+    /// The most deliveries owed to one endpoint; beyond it the oldest become dead letters.
+    #[schemars(extend("default" = 1_000_000))]
+    pub(super) max_owed: Option<Located<Count>>,
+    /// How long a delivery is owed; then it becomes a dead letter.
+    #[schemars(extend("default" = "7d"))]
+    pub(super) max_age: Option<Located<Period>>,
+    /// How long an event is kept after all who wanted it have taken it.
+    #[schemars(extend("default" = "30d"))]
+    pub(super) keep_history: Option<Located<Period>>,
+    /// How long a dead letter is kept to be sent again; then it is a number.
+    #[schemars(extend("default" = "30d"))]
+    pub(super) keep_dead: Option<Located<Period>>,
+    /// How many attempts of a delivery are kept; older ones are counted only.
+    #[schemars(extend("default" = 20))]
+    pub(super) keep_attempts: Option<Located<Count>>,
+    /// How much of the disk it takes, at least `256MiB`. Beyond it the oldest history goes, then the oldest dead
+    /// letters, then what was owed for longest; new events always go in.
+    #[schemars(extend("default" = "2GiB"))]
+    pub(super) max_disk: Option<Located<Size>>,
 }
 
-mapping!(Outbox { on_failure, intent });
+mapping!(Outbox {
+    on_failure,
+    intent,
+    max_owed,
+    max_age,
+    keep_history,
+    keep_dead,
+    keep_attempts,
+    max_disk,
+});
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -419,7 +447,8 @@ pub(super) struct Limits {
     /// Connections at the same time, over all listeners that serve the registry; further ones wait.
     #[schemars(extend("default" = 10_000))]
     pub(super) connections: Option<Located<Count>>,
-    /// TLS handshakes at the same time; further connections wait.
+    /// TLS handshakes at the same time, from the client's first message on; more wait, and one that takes
+    /// longer than a second makes room for who waits.
     #[schemars(extend("default" = 1000))]
     pub(super) handshakes: Option<Located<Count>>,
     /// How long a handshake may take; then the connection is closed.

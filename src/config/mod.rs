@@ -43,6 +43,7 @@ use crate::delivery::sign::Algorithm;
 use crate::delivery::sign::Scheme;
 use crate::event::Filter;
 use crate::listener::Network;
+use crate::outbox::Bounds;
 use crate::registry::Layout;
 use crate::secret::Secret;
 
@@ -94,6 +95,8 @@ pub struct Config {
     pub on_failure: OnFailure,
     /// What is kept of a push before the registry has all of it.
     pub intent: IntentMode,
+    /// How much is kept, and for how long.
+    pub bounds: Bounds,
     /// How it is found out what became of a push whose answer nobody saw.
     pub settle: Settle,
     /// Who is told.

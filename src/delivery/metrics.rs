@@ -111,7 +111,7 @@ impl Metrics {
         page.register("acked", "Deliveries that the receiver took", self.acked.clone());
         page.register(
             "dead",
-            "Deliveries given up, kept for replay: refused or expired",
+            "Deliveries given up because the receiver does not take them, kept for replay",
             self.dead.clone(),
         );
         page.register("in_flight", "Attempts under way", self.in_flight.clone());

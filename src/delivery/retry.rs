@@ -10,8 +10,8 @@
 //! | a known receiver that does not want it, see `answers` | rejected | dead |
 //!
 //! Each pause varies by 20 % up or down. `Retry-After` takes the place of the schedule, between one
-//! second and one hour. What an endpoint failed is never held against the event, but after
-//! [`MAX_AGE`] a failure of any kind is the last one.
+//! second and one hour. What an endpoint failed is never held against the event; what is owed for too long
+//! the outbox ends by itself.
 
 use std::time::Duration;
 
@@ -25,9 +25,6 @@ use time::Time;
 use crate::outbox::Class;
 use crate::outbox::DeadReason;
 use crate::outbox::Next;
-
-/// How long an event stays owed while its endpoint fails.
-pub const MAX_AGE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// No delivery is ever due later than this from now; one that is was recorded before the clock was
 /// set back.
@@ -84,8 +81,6 @@ pub struct Past {
     pub attempts: u32,
     /// How many of those before this one ended in [`Class::Event`].
     pub event_failures: u32,
-    /// Since when it is owed.
-    pub owed_since: OffsetDateTime,
 }
 
 impl Verdict {
@@ -143,10 +138,7 @@ pub fn next(
     now: OffsetDateTime,
     random: f64,
 ) -> Next {
-    let expired = is_expired(past.owed_since, now);
-    let due = |pause: Duration| {
-        if expired { Next::Dead(DeadReason::Expired) } else { Next::Due(after(now, pause)) }
-    };
+    let due = |pause: Duration| Next::Due(after(now, pause));
     match verdict {
         Verdict::Taken => Next::Acked,
         Verdict::Rejected => Next::Dead(DeadReason::Refused),
@@ -167,12 +159,6 @@ pub fn next(
             due(own.max(left_alone) + HAND_OVER)
         }
     }
-}
-
-/// Whether what is owed since then may be given up when its endpoint fails.
-#[must_use]
-pub fn is_expired(owed_since: OffsetDateTime, now: OffsetDateTime) -> bool {
-    now - owed_since >= MAX_AGE
 }
 
 /// Reads `Retry-After`, in seconds or as a date (RFC 9110 §10.2.3), cut to what we honour. What is
@@ -244,7 +230,7 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-03-01 09:15:02.123 UTC);
 
     fn past(attempts: u32, event_failures: u32) -> Past {
-        Past { attempts, event_failures, owed_since: NOW }
+        Past { attempts, event_failures }
     }
 
     fn seconds(n: u64) -> Duration {
@@ -347,22 +333,6 @@ mod tests {
         for failures in [4, 5, u32::MAX] {
             assert_eq!(refused(failures, None), Next::Dead(DeadReason::Refused));
         }
-    }
-
-    #[test]
-    fn after_seven_days_a_failure_is_the_last() {
-        let at = |verdict, age: time::Duration| {
-            let past = Past { owed_since: NOW - age, ..past(3, 0) };
-            next(verdict, past, seconds(5), None, NOW, 0.5)
-        };
-        let (young, old) = (time::Duration::hours(7 * 24 - 1), time::Duration::days(7));
-        for verdict in [Verdict::Unavailable, Verdict::Misdirected, Verdict::Gone, Verdict::Refused]
-        {
-            assert!(matches!(at(verdict, young), Next::Due(_)));
-            assert_eq!(at(verdict, old), Next::Dead(DeadReason::Expired));
-        }
-        assert_eq!(at(Verdict::Taken, old), Next::Acked);
-        assert!(matches!(at(Verdict::Unavailable, -old), Next::Due(_)), "a clock set back");
     }
 
     #[test]

@@ -62,8 +62,6 @@ pub(super) struct Worker {
     records: FuturesUnordered<BoxFuture<'static, ()>>,
     /// What there is to claim, as far as we know.
     supply: Supply,
-    /// Whether an event has just expired: others may have, too.
-    expiring: bool,
     /// Whether the last read of the outbox failed, so that this is said once.
     trouble: bool,
     /// The same for the last record; the records under way share it.
@@ -124,7 +122,6 @@ impl Worker {
             attempts: FuturesUnordered::new(),
             records: FuturesUnordered::new(),
             supply: Supply::Some,
-            expiring: false,
             trouble: false,
             record_trouble: Arc::default(),
         }
@@ -163,9 +160,6 @@ impl Worker {
         loop {
             let now = Instant::now();
             let idle = now + LOOK_AGAIN;
-            if self.expiring && self.records.is_empty() {
-                self.expire().await;
-            }
             let room = self.room(now);
             if room == 0 {
                 return self.room_at().unwrap_or(idle);
@@ -247,8 +241,7 @@ impl Worker {
                 }
                 Err(unwritable) => {
                     self.report.unwritable();
-                    let (class, reason) = (Class::Event, DeadReason::Refused);
-                    self.unsent(&claim, class, reason, unwritable.to_string(), started_at);
+                    self.unsent(&claim, unwritable.to_string(), started_at);
                 }
             }
         }
@@ -256,26 +249,6 @@ impl Worker {
             rate.took(started, Instant::now());
         }
         self.report.show(&self.health, self.attempts.len());
-    }
-
-    /// Gives up what is owed for too long to an endpoint that fails, so that an outage without end does
-    /// not fill the disk: only one event at a time is tried, and so only one would notice its age.
-    async fn expire(&mut self) {
-        let now = OffsetDateTime::now_utc();
-        let claims = self.outbox.claim(&self.endpoint.name, now, MOST_RECORDS).await;
-        // Where that fails, whoever claims next says so, and the next event that expires brings us
-        // back here.
-        let claims = claims.unwrap_or_default();
-        self.expiring = false;
-        for claim in claims {
-            if retry::is_expired(claim.owed_since, now) {
-                self.expiring = true;
-                let why = "owed for too long while the endpoint fails".to_owned();
-                self.unsent(&claim, Class::Endpoint, DeadReason::Expired, why, now);
-            } else {
-                self.outbox.give_back(&claim);
-            }
-        }
     }
 
     fn attempt(
@@ -313,21 +286,15 @@ impl Worker {
     }
 
     /// Gives up a delivery without an attempt: none would ever tell it.
-    fn unsent(
-        &self,
-        claim: &Claim,
-        class: Class,
-        reason: DeadReason,
-        why: String,
-        now: OffsetDateTime,
-    ) {
+    fn unsent(&self, claim: &Claim, why: String, now: OffsetDateTime) {
+        let reason = DeadReason::Refused;
         self.report.gave_up(reason);
         let end = AttemptOutcome {
             delivery: claim.delivery,
             attempt: claim.attempt,
             started_at: now,
             ended_at: now,
-            class,
+            class: Class::Event,
             status: None,
             detail: format!("nothing was sent: {why}"),
             next: Next::Dead(reason),
@@ -354,11 +321,7 @@ impl Worker {
             }
         };
         let left_alone = self.health.probe_at().map_or(Duration::ZERO, |at| at - now);
-        let past = Past {
-            attempts: claim.attempt,
-            event_failures: claim.event_failures,
-            owed_since: claim.owed_since,
-        };
+        let past = Past { attempts: claim.attempt, event_failures: claim.event_failures };
         let next = retry::next(verdict, past, left_alone, retry_after, ended_at, random);
         if verdict != Verdict::Taken {
             self.report.note(ended_at, &detail);
@@ -373,7 +336,6 @@ impl Worker {
             detail,
             next,
         };
-        self.expiring |= end.next == Next::Dead(DeadReason::Expired);
         self.report.count(&claim, &end, meaning, now - began);
         self.report.log(&claim, &end, Some(meaning));
         self.report.log_turn(turn, verdict, &end.detail);

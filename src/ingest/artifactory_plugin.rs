@@ -31,9 +31,12 @@
 use time::OffsetDateTime;
 
 use crate::event::Action;
-use crate::event::Request;
+use crate::registry::ArtifactoryName;
 use crate::registry::Digest;
 use crate::registry::Kind as ManifestKind;
+use crate::registry::Layout;
+use crate::registry::RepositoryName;
+use crate::registry::Tag;
 
 use super::Kind;
 use super::error::Error;
@@ -42,6 +45,7 @@ use super::json::Sort;
 use super::node::Node;
 use super::node::REPOSITORY;
 use super::node::TAG;
+use super::told::Identity;
 use super::told::Reading;
 use super::told::Told;
 use super::told::is_host;
@@ -58,8 +62,8 @@ pub(super) fn read(root: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Err
     if let Some(artifactory) = root.object_if_any("artifactory")? {
         return default(&artifactory.object("webhook")?, reading);
     }
-    if let Some(artifacts) = root.member("artifacts") {
-        return spinnaker(&artifacts, reading);
+    if root.member("artifacts").is_some() {
+        return spinnaker(&root.list("artifacts", "a list of artifacts")?, reading);
     }
     if root.member("name").is_some() {
         return keel(root, reading);
@@ -84,7 +88,7 @@ fn default(webhook: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Error> {
         "docker.tagCreated" => Action::Push,
         "docker.tagDeleted" => Action::Delete,
         "execute.pingWebhook" => {
-            reading.skip("`execute.pingWebhook`: a ping; it arrived, and nothing happened".into());
+            reading.test("`execute.pingWebhook`: a ping; it arrived, and nothing happened".into());
             return Ok(());
         }
         other => {
@@ -109,24 +113,49 @@ fn default(webhook: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Error> {
     if time.is_none() {
         reading.warn(format!("`{event}` does not say when; the time is that of the arrival"));
     }
-    let told = Told {
-        id: None,
-        stamp: item.modified,
-        action,
-        registry,
-        repository,
-        tag,
-        digest: tag_digest.or(item.digest),
-        kind: item.kind,
-        media_type: None,
-        artifact_type: None,
-        size: item.size,
-        actor,
-        request: Request::default(),
-        time,
-    };
+    // Of a file that is gone the times are its own, yet they tell two deletes apart.
+    let identity = if item.modified.is_some() { Identity::Bytes } else { Identity::Arrival };
+    let mut told = Told::new(identity, action, registry, repository);
+    in_layout(&mut told, item.repository_key.as_deref(), reading);
+    told.tag = tag;
+    told.digest = tag_digest.or(item.digest);
+    told.kind = item.kind;
+    told.size = item.size;
+    told.actor = actor;
+    told.time = time;
+    reading.found_in(webhook, &[("action", "event")]);
+    reading.found_in(&docker, &[("repository", "image"), ("tag", "tag")]);
+    if told.tag.is_none() {
+        reading.found_in(&docker, &[("digest", "tag")]);
+    }
+    if let Some(item) = data.member("event") {
+        reading.found_in(&item, &ITEM);
+    }
     reading.push(0, told);
     Ok(())
+}
+
+/// What is read of `ItemInfo`, the better key of two first.
+const ITEM: [(&str, &str); 8] = [
+    ("registry", "repoKey"),
+    ("digest", "sha2"),
+    ("kind", "name"),
+    ("size", "size"),
+    ("actor", "modifiedBy"),
+    ("actor", "createdBy"),
+    ("time", "lastModified"),
+    ("time", "created"),
+];
+
+/// Names the image as the clients of this Artifactory do, where we know how they do that.
+fn in_layout(told: &mut Told, key: Option<&str>, reading: &Reading<'_>) {
+    let is_artifactory = matches!(reading.layout(), Layout::Artifactory { .. });
+    let key = key.filter(|_| is_artifactory).and_then(|key| key.parse().ok());
+    if let Some(repository_key) = key {
+        let name = ArtifactoryName { repository_key, image_name: told.repository.clone() };
+        told.repository = reading.artifactory(&name);
+        told.artifactory = Some(name);
+    }
 }
 
 /// What is read of `ItemInfo`.
@@ -197,23 +226,16 @@ fn keel(root: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Error> {
     }
     let repository = path.parse().map_err(|_| name.wrong(IMAGE))?;
     let reference = root.reference("tag")?.ok_or_else(|| root.missing("tag", TAG))?;
-    let (tag, digest) = split(Some(reference));
     let registry = reading.registry(host, "`name` has no host")?;
     let sentence = "the format `keel` is the same for tags created and deleted, and says neither who nor when: read as a push, now";
     reading.warn(sentence.to_owned());
-    reading.push(0, sparse(registry, repository, tag, digest));
+    let fields = [("registry", "name"), ("repository", "name"), ("tag", "tag"), ("digest", "tag")];
+    reading.found_in(root, &fields);
+    reading.push(0, sparse(registry, repository, split(Some(reference))));
     Ok(())
 }
 
 fn spinnaker(artifacts: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Error> {
-    const LIST: &str = "a list of artifacts";
-    if artifacts.sort() != Sort::List {
-        return Err(artifacts.wrong(LIST));
-    }
-    let count = artifacts.value().items().count();
-    if count > super::MAX_EVENTS {
-        return Err(artifacts.too_many(count, super::MAX_EVENTS));
-    }
     for (place, artifact) in artifacts.items().enumerate() {
         if artifact.sort() != Sort::Object {
             return Err(artifact.wrong("an artifact, an object"));
@@ -226,13 +248,20 @@ fn spinnaker(artifacts: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Erro
         }
         let repository = artifact.parse("name", REPOSITORY)?;
         let reference = artifact.reference("version")?;
-        let (tag, digest) = split(Some(reference.ok_or_else(|| artifact.missing("version", TAG))?));
+        let reference = reference.ok_or_else(|| artifact.missing("version", TAG))?;
         let pull = artifact.text("reference")?;
         let host = pull.as_deref().and_then(|text| split_host(without_scheme(text)).0);
         let registry = reading.registry(host, "`reference` has no host")?;
         let path = artifact.path_of("reference");
         reading.warn(format!("`{path}` does not say when; the time is that of the arrival"));
-        reading.push(place, sparse(registry, repository, tag, digest));
+        let fields = [
+            ("registry", "reference"),
+            ("repository", "name"),
+            ("tag", "version"),
+            ("digest", "version"),
+        ];
+        reading.found_in(&artifact, &fields);
+        reading.push(place, sparse(registry, repository, split(Some(reference))));
     }
     Ok(())
 }
@@ -240,26 +269,13 @@ fn spinnaker(artifacts: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Erro
 /// A push of which no more is told.
 fn sparse(
     registry: String,
-    repository: crate::registry::RepositoryName,
-    tag: Option<crate::registry::Tag>,
-    digest: Option<Digest>,
+    repository: RepositoryName,
+    (tag, digest): (Option<Tag>, Option<Digest>),
 ) -> Told {
-    Told {
-        id: None,
-        stamp: None,
-        action: Action::Push,
-        registry,
-        repository,
-        tag,
-        digest,
-        kind: None,
-        media_type: None,
-        artifact_type: None,
-        size: None,
-        actor: None,
-        request: Request::default(),
-        time: None,
-    }
+    let mut told = Told::new(Identity::Arrival, Action::Push, registry, repository);
+    told.tag = tag;
+    told.digest = digest;
+    told
 }
 
 fn without_scheme(text: &str) -> &str {
@@ -268,13 +284,16 @@ fn without_scheme(text: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use time::macros::datetime;
 
     use crate::event::Event;
 
+    use super::super::Context;
     use super::super::Parsed;
     use super::super::read;
     use super::super::tests::RECEIVED;
+    use super::super::tests::parse;
     use super::*;
 
     macro_rules! fixture {
@@ -290,13 +309,13 @@ mod tests {
     const CREATED: &str = fixture!("created");
 
     fn parsed(text: &str, registry: Option<&str>) -> Result<Parsed, Error> {
-        read(Kind::ArtifactoryPlugin, text.as_bytes(), registry, RECEIVED)
+        parse(Kind::ArtifactoryPlugin, text, registry)
     }
 
     fn only(text: &str) -> Event {
         let mut parsed = parsed(text, Some("r.example.com")).unwrap();
         assert_eq!(parsed.events.len(), 1, "{parsed:?}");
-        parsed.events.remove(0)
+        parsed.events.remove(0).event
     }
 
     #[test]
@@ -346,7 +365,7 @@ mod tests {
         let odd = CREATED.replace("1582", "\"1582\"").replace("1767225600123", "\"today\"");
         let parsed = parsed(&odd, named).unwrap();
         let created = datetime!(2025-12-31 23:59:59 UTC);
-        assert_eq!((parsed.events[0].size, parsed.events[0].time), (None, created));
+        assert_eq!((parsed.events[0].event.size, parsed.events[0].event.time), (None, created));
         let [when, size] = &parsed.warnings[..] else { panic!("{parsed:?}") };
         assert!(when.contains("data.event.lastModified` is `today`"), "{when}");
         assert!(size.contains("data.event.size` is `1582`"), "{size}");
@@ -357,11 +376,11 @@ mod tests {
     #[test]
     fn the_repository_key_stands_in_for_a_host() {
         let alone = parsed(CREATED, None).unwrap();
-        assert_eq!(alone.events[0].reference(), "docker-local/team/app:1.4.2");
+        assert_eq!(alone.events[0].event.reference(), "docker-local/team/app:1.4.2");
         assert!(alone.warnings[0].contains("`docker-local` stands in"), "{alone:?}");
         let ours = CREATED.replace("\"docker-local\"", "\"r.example.com:5000\"");
         let ours = parsed(&ours, None).unwrap();
-        assert_eq!(ours.events[0].registry, "r.example.com:5000");
+        assert_eq!(ours.events[0].event.registry, "r.example.com:5000");
         assert_eq!(ours.warnings, Vec::<String>::new());
         assert_eq!(parsed(CREATED, Some("r")).unwrap().warnings, Vec::<String>::new());
         let without = CREATED.replace("repoKey", "key");
@@ -375,9 +394,9 @@ mod tests {
             [(fixture!("keel"), "docker.example.com"), (fixture!("spinnaker"), "acme.example.com")]
         {
             let parsed = parsed(text, None).unwrap();
-            assert_eq!(parsed.events[0].registry, registry);
-            assert_eq!(parsed.events[0].subject(), "team/app:1.4.2");
-            assert_eq!(parsed.events[0].time, RECEIVED);
+            assert_eq!(parsed.events[0].event.registry, registry);
+            assert_eq!(parsed.events[0].event.subject(), "team/app:1.4.2");
+            assert_eq!(parsed.events[0].event.time, RECEIVED);
             assert_eq!(parsed.warnings.len(), 1);
             assert_eq!(only(text).registry, "r.example.com");
         }
@@ -386,7 +405,12 @@ mod tests {
     #[test]
     fn two_pushes_with_the_same_bytes_are_two_events() {
         let keel = fixture!("keel").as_bytes();
-        let at = |time| read(Kind::ArtifactoryPlugin, keel, None, time).unwrap().events[0].id;
+        let at = |time| {
+            let context = Context::at(time);
+            let parsed = read(Kind::ArtifactoryPlugin, &HeaderMap::new(), keel, &context).unwrap();
+            assert_eq!(parsed.events[0].source_event_id, None);
+            parsed.events[0].event.id
+        };
         assert_ne!(at(RECEIVED), at(RECEIVED + time::Duration::SECOND));
         assert_eq!(at(RECEIVED), at(RECEIVED));
     }

@@ -27,15 +27,12 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 
 use time::OffsetDateTime;
-use time::UtcOffset;
 
 use crate::event::Action;
 use crate::event::Request;
-use crate::event::schema::time_of;
 use crate::registry::Digest;
 use crate::registry::MediaType;
 
-use super::MAX_EVENTS;
 use super::error::Error;
 use super::error::excerpt;
 use super::json::Sort;
@@ -43,6 +40,7 @@ use super::node::DIGEST;
 use super::node::MEDIA_TYPE;
 use super::node::Node;
 use super::node::REPOSITORY;
+use super::told::Identity;
 use super::told::Reading;
 use super::told::Told;
 use super::told::is_host;
@@ -50,20 +48,13 @@ use super::told::split;
 
 const EVENTS: &str = "a list of events, as Docker Distribution sends";
 const ACTION: &str = "`push`, `pull`, `mount` or `delete`";
-const HOST: &str = "the registry's name, `host` or `host:port`";
-const TIME: &str = "an RFC 3339 time such as `2026-03-01T09:15:02.123Z`";
+pub(super) const HOST: &str = "the registry's name, `host` or `host:port`";
 const BLOB: &str = "application/octet-stream";
 
 /// Reads the envelope.
 pub(super) fn read(root: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Error> {
-    let events = root.need("events", EVENTS)?;
-    if events.sort() != Sort::List {
-        return Err(events.wrong(EVENTS));
-    }
+    let events = root.list("events", EVENTS)?;
     let count = events.value().items().count();
-    if count > MAX_EVENTS {
-        return Err(events.too_many(count, MAX_EVENTS));
-    }
     if count == 0 {
         reading.skip("`events` is empty: nothing happened".to_owned());
     }
@@ -100,39 +91,64 @@ fn told(event: &Node<'_>, reading: &mut Reading<'_>) -> Result<Option<Told>, Err
     if digest.is_none() && tag.is_none() && action != Action::Delete {
         return Err(target.missing("digest", DIGEST));
     }
-    let size = target.whole("size")?;
     let request = event.object_if_any("request")?;
     let time = time(event, reading)?;
-    Ok(Some(Told {
-        id: event.free_text("id")?,
-        stamp: None,
-        action,
-        registry: registry(event, request.as_ref(), reading)?,
-        repository: target.parse("repository", REPOSITORY)?,
-        tag,
-        digest,
-        kind: None,
-        media_type,
-        artifact_type: target.parse_if_any("artifactType", MEDIA_TYPE)?,
-        size: if size.is_some() { size } else { target.whole("length")? },
-        actor: match event.object_if_any("actor")? {
-            Some(actor) => actor.free_text("name")?,
-            None => None,
-        },
-        request: match request {
-            Some(request) => Request {
-                id: request.free_text("id")?,
-                address: request.text("addr")?.and_then(|text| address(&text)),
-                user_agent: request.free_text("useragent")?,
-            },
-            None => Request::default(),
-        },
-        time,
-    }))
+    let registry = registry(event, request.as_ref(), reading)?;
+    let repository = target.parse("repository", REPOSITORY)?;
+    let identity = event.free_text("id")?.map_or_else(
+        || if time.is_some() { Identity::Bytes } else { Identity::Arrival },
+        Identity::Own,
+    );
+    let mut told = Told::new(identity, action, registry, repository);
+    told.tag = tag;
+    told.digest = digest;
+    told.media_type = media_type;
+    told.artifact_type = target.parse_if_any("artifactType", MEDIA_TYPE)?;
+    told.size = target.whole("size")?;
+    if told.size.is_none() {
+        told.size = target.whole("length")?;
+    }
+    told.time = time;
+    reading.found_in(event, &[("action", "action"), ("time", "timestamp")]);
+    reading.found_in(&target, &TARGET);
+    if let Some(actor) = event.object_if_any("actor")? {
+        told.actor = actor.free_text("name")?;
+        reading.found_in(&actor, &[("actor", "name")]);
+    }
+    if let Some(request) = request {
+        told.request = Request {
+            id: request.free_text("id")?,
+            address: request.text("addr")?.and_then(|text| address(&text)),
+            user_agent: request.free_text("useragent")?,
+        };
+        reading.found_in(&request, &REQUEST);
+    }
+    Ok(Some(told))
 }
 
+/// What is read of `target`, the better key of two first.
+pub(super) const TARGET: [(&str, &str); 9] = [
+    ("repository", "repository"),
+    ("tag", "tag"),
+    ("digest", "digest"),
+    ("digest", "tag"),
+    ("media_type", "mediaType"),
+    ("kind", "mediaType"),
+    ("artifact_type", "artifactType"),
+    ("size", "size"),
+    ("size", "length"),
+];
+
+/// What is read of `request`.
+pub(super) const REQUEST: [(&str, &str); 4] = [
+    ("registry", "host"),
+    ("request.id", "id"),
+    ("request.address", "addr"),
+    ("request.user_agent", "useragent"),
+];
+
 /// `request.host` is what the client called the registry.
-fn registry(
+pub(super) fn registry(
     event: &Node<'_>,
     request: Option<&Node<'_>>,
     reading: &Reading<'_>,
@@ -151,20 +167,15 @@ fn registry(
 }
 
 fn time(event: &Node<'_>, reading: &mut Reading<'_>) -> Result<Option<OffsetDateTime>, Error> {
-    let Some(text) = event.text("timestamp")? else {
+    if event.text("timestamp")?.is_none() {
         let path = event.path_of("timestamp");
         reading.warn(format!("`{path}` is missing; the time is that of the arrival"));
-        return Ok(None);
-    };
-    let wrong = || event.member("timestamp").unwrap_or_else(|| event.clone()).wrong(TIME);
-    // In UTC at once: at the ends of the calendar not every local time has one.
-    let time = time_of(&text).and_then(|time| time.checked_to_offset(UtcOffset::UTC));
-    // Go's zero time is what its programs write for "not set".
-    Ok(Some(time.ok_or_else(wrong)?).filter(|time| time.year() > 1))
+    }
+    event.time("timestamp")
 }
 
 /// The address without port.
-fn address(text: &str) -> Option<String> {
+pub(super) fn address(text: &str) -> Option<String> {
     let ip: Option<IpAddr> = text.parse().ok();
     let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
     ip.or_else(with_port).map(|ip| ip.to_string())
@@ -183,8 +194,8 @@ mod tests {
 
     use super::super::Kind;
     use super::super::Parsed;
-    use super::super::read;
     use super::super::tests::RECEIVED;
+    use super::super::tests::parse;
     use super::*;
 
     const ENVELOPE_2: &str =
@@ -193,7 +204,7 @@ mod tests {
         include_str!("../../tests/fixtures/notifications/distribution-3-envelope.json");
 
     fn parsed(text: &str) -> Result<Parsed, Error> {
-        read(Kind::Distribution, text.as_bytes(), None, RECEIVED)
+        parse(Kind::Distribution, text, None)
     }
 
     fn digest(of: &str) -> Option<Digest> {
@@ -204,7 +215,11 @@ mod tests {
     fn a_push_of_2_x_is_an_event() {
         let parsed = parsed(ENVELOPE_2).unwrap();
         assert_eq!((parsed.warnings.len(), parsed.skipped.len()), (0, 0));
-        let [event] = &parsed.events[..] else { panic!("{parsed:?}") };
+        let [told] = &parsed.events[..] else { panic!("{parsed:?}") };
+        let event = &told.event;
+        assert_eq!(told.stamp, Some(event.time));
+        let id = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+        assert_eq!(told.source_event_id.as_deref(), Some(id));
         let expected = Event {
             id: event.id,
             action: Action::Push,
@@ -251,6 +266,7 @@ mod tests {
         let told: Vec<(Action, Option<&str>, Option<Digest>)> = parsed
             .events
             .iter()
+            .map(|told| &told.event)
             .map(|e| (e.action, e.tag.as_ref().map(|t| t.as_str()), e.digest.clone()))
             .collect();
         let expected = [
@@ -269,24 +285,24 @@ mod tests {
         assert_eq!(*blob_push, format!("`events[0]`: push of a blob, {layer}{about}"));
         assert_eq!(*blob_pull, format!("`events[4]`: pull of a blob, {layer}{about}"));
         assert!(unknown.contains("`events[9]`: the action `archive`"), "{unknown}");
-        let delete = &parsed.events[5];
+        let delete = &parsed.events[5].event;
         assert_eq!((&delete.media_type, delete.size, delete.kind), (&None, None, None));
-        assert_eq!(parsed.events[1].kind, Some(ManifestKind::Index));
-        assert_eq!(parsed.events[3].kind, None);
+        assert_eq!(parsed.events[1].event.kind, Some(ManifestKind::Index));
+        assert_eq!(parsed.events[3].event.kind, None);
         assert_eq!(parsed.warnings, Vec::<String>::new());
-        let ids: std::collections::BTreeSet<_> = parsed.events.iter().map(|e| e.id).collect();
+        let ids: std::collections::BTreeSet<_> = parsed.events.iter().map(|e| e.event.id).collect();
         assert_eq!(ids.len(), parsed.events.len());
     }
 
     #[test]
     fn our_name_for_the_registry_wins() {
         let named = Some("registry.example.com");
-        let parsed = read(Kind::Distribution, ENVELOPE_2.as_bytes(), named, RECEIVED).unwrap();
-        assert_eq!(parsed.events[0].registry, "registry.example.com");
+        let parsed = parse(Kind::Distribution, ENVELOPE_2, named).unwrap();
+        assert_eq!(parsed.events[0].event.registry, "registry.example.com");
         let without = ENVELOPE_2.replace("\"host\"", "\"hosts\"");
-        let error = read(Kind::Distribution, without.as_bytes(), None, RECEIVED).unwrap_err();
+        let error = parse(Kind::Distribution, &without, None).unwrap_err();
         assert!(error.to_string().contains("`--config`"), "{error}");
-        assert!(read(Kind::Distribution, without.as_bytes(), named, RECEIVED).is_ok());
+        assert!(parse(Kind::Distribution, &without, named).is_ok());
     }
 
     #[test]
@@ -358,10 +374,10 @@ mod tests {
     fn a_time_that_is_not_set_is_the_arrival() {
         let zero =
             ENVELOPE_2.replace("2026-03-01T11:15:02.123456789+02:00", "0001-01-01T00:00:00Z");
-        assert_eq!(parsed(&zero).unwrap().events[0].time, RECEIVED);
+        assert_eq!(parsed(&zero).unwrap().events[0].event.time, RECEIVED);
         let missing = ENVELOPE_2.replace("\"timestamp\"", "\"when\"");
         let parsed = parsed(&missing).unwrap();
-        assert_eq!(parsed.events[0].time, RECEIVED);
+        assert_eq!(parsed.events[0].event.time, RECEIVED);
         assert!(parsed.warnings[0].contains("`events[0].timestamp` is missing"));
     }
 
@@ -397,7 +413,7 @@ mod tests {
                 "request": {"host": "r.example.com"}, "actor": {}, "source": {},
             }]});
             let parsed = parsed(&text.to_string()).unwrap();
-            let event = &parsed.events[0];
+            let event = &parsed.events[0].event;
             prop_assert_eq!(event.repository.as_str(), repository);
             prop_assert_eq!(event.tag.as_ref().map(|t| t.as_str().to_owned()), tag);
             prop_assert_eq!(event.digest.as_ref(), Some(&digest));

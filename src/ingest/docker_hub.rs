@@ -17,7 +17,9 @@
 //!   the mark behind it, with a warning that names the place.
 //! - `repo_name` is `namespace/name`. Where it begins with a host, as from registries that imitate the
 //!   Hub, that is the registry; otherwise the registry is `docker.io`.
-//! - `callback_url` and `repo_url` are never read: the body is not signed, so anyone can choose them.
+//! - The body is not signed, so anyone can choose its URLs: `repo_url` is never read, and `callback_url` only
+//!   where it is Docker Hub's own. It is no part of the event.
+//! - `comment_count` is a text or a number, `images` a list, `null` or absent: none of them is read.
 //!
 //! Source: docker/docs `docker-hub/webhooks.md`, old and current; jenkinsci/dockerhub-notification-plugin
 //! (test payloads); akuity/kargo `pkg/webhook/external/dockerhub.go` (`media_type`).
@@ -25,14 +27,15 @@
 use time::OffsetDateTime;
 
 use crate::event::Action;
-use crate::event::Request;
 use crate::registry::RepositoryName;
 
+use super::Callback;
 use super::error::Error;
 use super::json::Sort;
 use super::node::MEDIA_TYPE;
 use super::node::Node;
 use super::node::REPOSITORY;
+use super::told::Identity;
 use super::told::Reading;
 use super::told::Told;
 use super::told::is_host;
@@ -58,24 +61,40 @@ pub(super) fn read(root: &Node<'_>, reading: &mut Reading<'_>) -> Result<(), Err
         let sentence = "`push_data.pushed_at` is missing; the time is that of the arrival";
         reading.warn(sentence.to_owned());
     }
-    let told = Told {
-        id: None,
-        stamp: None,
-        action: Action::Push,
-        registry,
-        repository,
-        tag,
-        digest,
-        kind: None,
-        media_type: push.parse_if_any("media_type", MEDIA_TYPE)?,
-        artifact_type: None,
-        size: None,
-        actor: push.free_text("pusher")?,
-        request: Request::default(),
-        time,
-    };
+    let identity = if time.is_some() { Identity::Bytes } else { Identity::Arrival };
+    let mut told = Told::new(identity, Action::Push, registry, repository);
+    told.tag = tag;
+    told.digest = digest;
+    told.media_type = push.parse_if_any("media_type", MEDIA_TYPE)?;
+    told.actor = push.free_text("pusher")?;
+    told.time = time;
+    let kind = told.media_type.as_ref().map(|_| ("kind", "media_type"));
+    reading.found_in(&push, &PUSH);
+    reading.found_in(&push, kind.as_slice());
+    callback(root, reading);
     reading.push(0, told);
     Ok(())
+}
+
+/// What is read of `push_data`.
+const PUSH: [(&str, &str); 5] = [
+    ("tag", "tag"),
+    ("digest", "tag"),
+    ("media_type", "media_type"),
+    ("actor", "pusher"),
+    ("time", "pushed_at"),
+];
+
+/// Where the Hub wants to hear what became of the push; any other address is left out.
+fn callback(root: &Node<'_>, reading: &mut Reading<'_>) {
+    let Some(url) = reading.lenient(root.text("callback_url")) else {
+        return;
+    };
+    reading.parsed.callback = Callback::of(&url);
+    if reading.parsed.callback.is_none() {
+        let sentence = "`callback_url` is not one of Docker Hub's own; left out";
+        reading.warn(sentence.to_owned());
+    }
 }
 
 /// The registry and the repository.
@@ -92,9 +111,14 @@ fn names(
         let namespace = repository.text("namespace")?;
         let path = namespace.map_or_else(|| name.to_string(), |n| format!("{n}/{name}"));
         let path = path.parse().map_err(|_| wrong("name"))?;
+        reading.found_in(repository, &[("repository", "name")]);
         return Ok((reading.registry(Some("docker.io"), NO_HOST)?, path));
     };
     let (host, path) = split_host(&full);
+    reading.found_in(repository, &[("repository", "repo_name")]);
+    if host.is_some() {
+        reading.found_in(repository, &[("registry", "repo_name")]);
+    }
     let host = host.unwrap_or("docker.io");
     if !is_host(host) {
         return Err(wrong("repo_name"));
@@ -129,28 +153,31 @@ fn seconds(node: &Node<'_>) -> Result<Option<OffsetDateTime>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderMap;
     use time::macros::datetime;
 
     use crate::event::Event;
     use crate::registry::Kind as ManifestKind;
 
+    use super::super::Context;
     use super::super::Kind;
     use super::super::Parsed;
     use super::super::read;
     use super::super::tests::RECEIVED;
+    use super::super::tests::parse;
     use super::*;
 
     const TODAY: &str = include_str!("../../tests/fixtures/notifications/docker-hub-today.json");
     const LEGACY: &str = include_str!("../../tests/fixtures/notifications/docker-hub-legacy.json");
 
     fn parsed(text: &str) -> Result<Parsed, Error> {
-        read(Kind::DockerHub, text.as_bytes(), None, RECEIVED)
+        parse(Kind::DockerHub, text, None)
     }
 
     fn only(text: &str) -> Event {
         let mut parsed = parsed(text).unwrap();
         assert_eq!(parsed.events.len(), 1);
-        parsed.events.remove(0)
+        parsed.events.remove(0).event
     }
 
     #[test]
@@ -168,8 +195,8 @@ mod tests {
     #[test]
     fn the_old_documentation_is_read_with_warnings() {
         let read = parsed(LEGACY).unwrap();
-        assert_eq!(read.events[0].subject(), "acme/testhook:latest");
-        assert_eq!(read.events[0].time, datetime!(2014-12-03 00:22:41 UTC));
+        assert_eq!(read.events[0].event.subject(), "acme/testhook:latest");
+        assert_eq!(read.events[0].event.time, datetime!(2014-12-03 00:22:41 UTC));
         let expected = [
             r"line 15, column 76: `\[` is not an escape of JSON, read as `[`",
             r"line 15, column 95: `\]` is not an escape of JSON, read as `]`",
@@ -179,6 +206,31 @@ mod tests {
         let warnings = parsed(&many).unwrap().warnings;
         assert_eq!(warnings.len(), 9);
         assert_eq!(warnings[8], "14 more escapes that are not JSON's, read the same way");
+    }
+
+    #[test]
+    fn the_samples_of_the_documentation_are_taken_as_they_are() {
+        for name in ["docker-hub-documented", "docker-hub-documented-older"] {
+            let read = parsed(super::super::tests::fixture(name)).unwrap();
+            let event = &read.events[0].event;
+            assert_eq!(event.reference(), "docker.io/svendowideit/testhook:latest");
+            assert_eq!(event.time, datetime!(2014-12-03 00:22:41 UTC));
+            assert_eq!(event.actor.name.as_deref(), Some("trustedbuilder"));
+            let callback = read.callback.unwrap();
+            assert_eq!(callback.uri().host(), Some("registry.hub.docker.com"));
+            let expected = r"line 17, column 368: `\]` is not an escape of JSON, read as `]`";
+            assert_eq!(read.warnings, [expected]);
+        }
+    }
+
+    #[test]
+    fn only_docker_hubs_own_callback_is_one() {
+        assert!(parsed(TODAY).unwrap().callback.is_some());
+        let evil = TODAY.replace("registry.hub.docker.com", "169.254.169.254");
+        let parsed_evil = parsed(&evil).unwrap();
+        assert_eq!(parsed_evil.callback, None);
+        assert!(parsed_evil.warnings[0].contains("`callback_url` is not"), "{parsed_evil:?}");
+        assert_eq!(parsed(&TODAY.replace("callback_url", "c")).unwrap().callback, None);
     }
 
     #[test]
@@ -196,7 +248,7 @@ mod tests {
         ] {
             let text = TODAY.replace("1767225600", written);
             let parsed = parsed(&text).unwrap();
-            assert_eq!(parsed.events[0].time, expected.unwrap_or(RECEIVED), "{written}");
+            assert_eq!(parsed.events[0].event.time, expected.unwrap_or(RECEIVED), "{written}");
             assert_eq!(parsed.warnings.is_empty(), expected.is_some(), "{written}");
         }
         for bad in ["-1", "1e300", "1e13", "true", "[]", "\"yesterday\"", "\"inf\"", "\"nan\""] {
@@ -211,8 +263,8 @@ mod tests {
     #[test]
     fn a_missing_tag_stays_missing() {
         let parsed = parsed(&TODAY.replace("\"tag\"", "\"no_tag\"")).unwrap();
-        assert_eq!(parsed.events[0].tag, None);
-        assert_eq!(parsed.events[0].subject(), "acme/app");
+        assert_eq!(parsed.events[0].event.tag, None);
+        assert_eq!(parsed.events[0].event.subject(), "acme/app");
         assert!(parsed.warnings[0].contains("`push_data.tag` is missing"), "{parsed:?}");
     }
 
@@ -231,9 +283,9 @@ mod tests {
         }
         let named = Some("hub.example.com");
         let foreign = TODAY.replace("acme/app\"", "r.example.com/acme/app\"");
-        let parsed = read(Kind::DockerHub, foreign.as_bytes(), named, RECEIVED).unwrap();
-        assert_eq!(parsed.events[0].registry, "hub.example.com");
-        assert_eq!(parsed.events[0].repository.as_str(), "acme/app");
+        let parsed = parse(Kind::DockerHub, &foreign, named).unwrap();
+        assert_eq!(parsed.events[0].event.registry, "hub.example.com");
+        assert_eq!(parsed.events[0].event.repository.as_str(), "acme/app");
         assert!(parsed.warnings[0].contains("says r.example.com"), "{parsed:?}");
     }
 
@@ -259,8 +311,9 @@ mod tests {
     #[test]
     fn one_push_told_twice_is_one_event() {
         let later = RECEIVED + time::Duration::MINUTE;
-        let again = read(Kind::DockerHub, TODAY.as_bytes(), None, later).unwrap();
-        assert_eq!(only(TODAY).id, again.events[0].id);
+        let again = Context::at(later);
+        let again = read(Kind::DockerHub, &HeaderMap::new(), TODAY.as_bytes(), &again).unwrap();
+        assert_eq!(only(TODAY).id, again.events[0].event.id);
         assert_ne!(only(TODAY).id, only(&TODAY.replace("1767225600", "1767225601")).id);
     }
 }

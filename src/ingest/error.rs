@@ -61,6 +61,31 @@ pub enum Error {
         /// What each kind would have.
         expected: &'static str,
     },
+    /// A header does not say what it must.
+    #[error("the header `{header}` is {found}; it must be {expected}")]
+    Header {
+        /// Its name.
+        header: &'static str,
+        /// What is there instead: `missing`, or the beginning of its value.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// It comes as an HTML form, and not in the way registries send one.
+    #[error(
+        "the form holds no `payload` that can be decoded; let the registry send `application/json`, or the form as it is"
+    )]
+    Form,
+    /// A text in it does not hold the document it must.
+    #[error("{at}: `{field}` cannot be used: {source}")]
+    Inside {
+        /// Where the text begins.
+        at: Position,
+        /// Its path.
+        field: String,
+        /// What is wrong with what it holds; places count from the beginning of that.
+        source: Box<Self>,
+    },
     /// It is of a format that does not say enough.
     #[error("{at}: {kind} notifications in the format `{format}` cannot be used: {remedy}")]
     Format {

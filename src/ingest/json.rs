@@ -30,6 +30,8 @@ pub(super) struct Document<'a> {
     root: usize,
     /// Where escapes were that JSON does not have.
     pub(super) repaired: Vec<usize>,
+    /// What points to it, where it came out of another document: `/message/data#`.
+    pub(super) inside: &'static str,
 }
 
 /// One value of a document: the bytes from its first on.
@@ -59,7 +61,7 @@ impl<'a> Document<'a> {
             let at = Position::of(text, check.at);
             Error::Syntax { at, problem }
         })?;
-        Ok(Self { text, root, repaired: check.repaired })
+        Ok(Self { text, root, repaired: check.repaired, inside: "" })
     }
 
     pub(super) fn root(&self) -> Value<'a> {

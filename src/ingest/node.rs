@@ -3,10 +3,16 @@
 use std::borrow::Cow;
 use std::str::FromStr;
 
+use time::OffsetDateTime;
+use time::UtcOffset;
+
+use crate::event::schema::time_of;
 use crate::registry::Digest;
 use crate::registry::Reference;
 
 use super::Kind;
+use super::MAX_EVENTS;
+use super::Place;
 use super::error::Error;
 use super::error::excerpt;
 use super::json::Document;
@@ -22,6 +28,7 @@ pub(super) const TAG: &str =
 pub(super) const REPOSITORY: &str = "a repository name without a host, such as `team/app`: lower-case letters, digits and `.`, `_`, `__`, `-` between them";
 pub(super) const MEDIA_TYPE: &str =
     "a media type such as `application/vnd.oci.image.index.v1+json`";
+pub(super) const TIME: &str = "an RFC 3339 time such as `2026-03-01T09:15:02.123Z`";
 pub(super) const TEXT: &str = "a text";
 pub(super) const OBJECT: &str = "an object";
 pub(super) const WHOLE: &str = "a whole number";
@@ -117,20 +124,53 @@ impl<'a> Node<'a> {
 
     /// What a registry calls a tag, which some of them use for a digest as well.
     pub(super) fn reference(&self, key: &str) -> Result<Option<Reference>, Error> {
-        match self.text(key)?.as_deref().map(stored_digest) {
-            Some(Some(digest)) => Ok(Some(Reference::Digest(digest))),
-            Some(None) => self.parse_if_any(key, TAG),
+        match self.text(key)? {
+            Some(_) => self.member(key).map(|node| node.as_reference()).transpose(),
             None => Ok(None),
         }
     }
 
+    /// The value itself, as a tag or a digest.
+    pub(super) fn as_reference(&self) -> Result<Reference, Error> {
+        let text = self.value.text().ok_or_else(|| self.wrong(TAG))?;
+        match stored_digest(&text) {
+            Some(digest) => Ok(Reference::Digest(digest)),
+            None => text.parse().map_err(|_| self.wrong(TAG)),
+        }
+    }
+
+    /// A list that must be there, of no more entries than are read.
+    pub(super) fn list(&self, key: &str, expected: &'static str) -> Result<Self, Error> {
+        let list = self.need(key, expected)?;
+        if list.sort() != Sort::List {
+            return Err(list.wrong(expected));
+        }
+        let count = list.value.items().count();
+        if count > MAX_EVENTS { Err(list.too_many(count, MAX_EVENTS)) } else { Ok(list) }
+    }
+
+    /// An RFC 3339 time, if it is there; the zero time, which Go's programs write for "not set", is not.
+    pub(super) fn time(&self, key: &str) -> Result<Option<OffsetDateTime>, Error> {
+        let Some(text) = self.text(key)? else {
+            return Ok(None);
+        };
+        // In UTC at once: at the ends of the calendar not every local time has one.
+        let time = time_of(&text).and_then(|time| time.checked_to_offset(UtcOffset::UTC));
+        let time = time.ok_or_else(|| self.member(key).unwrap_or_else(|| self.clone()).wrong(TIME));
+        Ok(Some(time?).filter(|time| time.year() > 1))
+    }
+
     /// A plain whole number that is not 0, if it is there.
     pub(super) fn whole(&self, key: &str) -> Result<Option<u64>, Error> {
+        Ok(self.count(key)?.filter(|number| *number != 0))
+    }
+
+    /// A plain whole number, if it is there.
+    pub(super) fn count(&self, key: &str) -> Result<Option<u64>, Error> {
         let Some(node) = self.member(key) else {
             return Ok(None);
         };
-        let number: u64 = node.value.raw().parse().map_err(|_| node.wrong(WHOLE))?;
-        Ok(Some(number).filter(|number| *number != 0))
+        node.value.raw().parse().map(Some).map_err(|_| node.wrong(WHOLE))
     }
 
     /// Text that a stranger wrote and people read: control characters out, cut at 4 KiB with a mark.
@@ -150,6 +190,12 @@ impl<'a> Node<'a> {
         };
         let at = self.document.position(self.value.start);
         Error::Field { at, field: self.path().to_owned(), found, expected }
+    }
+
+    /// The error that the document in this text is wrong.
+    pub(super) fn inside(&self, source: Error) -> Error {
+        let at = self.document.position(self.value.start);
+        Error::Inside { at, field: self.path().to_owned(), source: Box::new(source) }
     }
 
     /// The error that a key is not there.
@@ -175,6 +221,24 @@ impl<'a> Node<'a> {
         Error::Unknown { at: self.document.position(self.value.start), expected }
     }
 
+    /// Where the value of a key is, for whoever asks what a field was read from; none if there is nothing.
+    pub(super) fn place(&self, key: &str) -> Option<Place> {
+        let node = self.member(key)?;
+        let is_empty = node.value.raw() == "\"\"";
+        (!is_empty).then(|| Place::Pointer(node.pointer()))
+    }
+
+    /// The JSON pointer to it (RFC 6901); behind a `#` where it is in a document inside the document.
+    pub(super) fn pointer(&self) -> String {
+        let mut pointer = self.document.inside.to_owned();
+        // The keys that are asked for hold none of the marks that a pointer or a path has.
+        for part in self.path.split(['.', '[', ']']).filter(|part| !part.is_empty()) {
+            pointer.push('/');
+            pointer.push_str(part);
+        }
+        pointer
+    }
+
     /// The path of one of its members, there or not.
     pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
@@ -188,16 +252,19 @@ fn stored_digest(text: &str) -> Option<Digest> {
     matches!(algorithm, "sha256" | "sha512").then_some(digest)
 }
 
-fn clean(text: &str) -> String {
-    let mut kept = String::new();
-    for character in text.chars().filter(|c| !c.is_control()) {
-        if kept.len() + character.len_utf8() > MAX_TEXT {
-            kept.push('…');
-            break;
-        }
-        kept.push(character);
+/// Without control characters, and cut.
+pub(super) fn clean(text: &str) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_TEXT + 1).collect();
+    cut(&text)
+}
+
+/// Cut at 4 KiB, with a mark.
+pub(super) fn cut(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
     }
-    kept
+    let end = (0..=MAX_TEXT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 #[cfg(test)]

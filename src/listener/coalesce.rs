@@ -31,7 +31,8 @@ use super::pool::SIZE;
 /// borrowed only as long as there is something in it. Once [`FLOWS`] bytes came without a pause or an
 /// answer, the kernel is asked to wake us for [`PIECE`] bytes rather than for each packet (`SO_RCVLOWAT`,
 /// socket(7); the end of the stream and errors still wake at once), and a timer takes what is there after
-/// [`WAIT`]. Nothing that is smaller ever waits: no head, no small body, no handshake.
+/// [`WAIT`]. Nothing that is smaller ever waits: no head, no small body, no handshake. Only what comes within
+/// [`WAIT`] of a flow cannot be told from the rest of it.
 #[derive(Debug)]
 pub(super) struct Coalesced {
     io: TcpStream,
@@ -72,6 +73,9 @@ const PIECE: usize = SIZE;
 const FLOWS: usize = 64 << 10;
 /// What a read brings at least while a body streams.
 const STREAMS: usize = 16 << 10;
+/// What we say in so few bytes is no answer that the client has waited for: HTTP/2 goes on making room for a
+/// body that comes (RFC 9113 §6.9), in records of 35 to 60 bytes.
+const ANSWER: usize = 128;
 /// How long a byte may wait. The timer's own grain is another millisecond.
 const WAIT: Duration = Duration::from_millis(1);
 
@@ -112,9 +116,8 @@ impl Coalesced {
         match self.read_now(out) {
             Some(read) => Poll::Ready(read.inspect(|n| self.took(*n, room))),
             None => {
-                // The flow has ended. What comes now wakes the task, which tokio knows already.
-                self.flowed = 0;
-                self.be_eager();
+                // What comes now wakes the task, which tokio knows already.
+                self.flow_ends();
                 Poll::Pending
             }
         }
@@ -148,8 +151,7 @@ impl Coalesced {
         if n >= STREAMS || n == room {
             self.flowed = self.flowed.saturating_add(n);
         } else {
-            self.flowed = 0;
-            self.be_eager();
+            self.flow_ends();
         }
     }
 
@@ -169,8 +171,14 @@ impl Coalesced {
         }
     }
 
-    /// We have something to say, so the client may wait for it before it goes on.
-    fn speaks(&mut self) {
+    /// We have so many bytes to say, and the client may wait for them before it goes on.
+    fn speaks(&mut self, bytes: usize) {
+        if bytes >= ANSWER {
+            self.flow_ends();
+        }
+    }
+
+    fn flow_ends(&mut self) {
         self.flowed = 0;
         self.be_eager();
     }
@@ -223,7 +231,7 @@ impl AsyncWrite for Coalesced {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.speaks();
+        this.speaks(bytes.len());
         Pin::new(&mut this.io).poll_write(cx, bytes)
     }
 
@@ -233,7 +241,7 @@ impl AsyncWrite for Coalesced {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.speaks();
+        this.speaks(slices.iter().map(|slice| slice.len()).sum());
         Pin::new(&mut this.io).poll_write_vectored(cx, slices)
     }
 
@@ -247,7 +255,7 @@ impl AsyncWrite for Coalesced {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.speaks();
+        this.flow_ends();
         Pin::new(&mut this.io).poll_shutdown(cx)
     }
 }
@@ -362,7 +370,10 @@ mod tests {
     async fn an_answer_ends_the_patience() {
         let (mut client, mut io) = pair(&Pool::default()).await;
         become_patient(&mut client, &mut io).await;
-        io.write_all(b"done").await.unwrap();
+        // Room for more of the body is none.
+        io.write_all(&[0; ANSWER - 1]).await.unwrap();
+        assert!(matches!(io.pace, Pace::Patient { .. }), "{io:?}");
+        io.write_all(&[0; ANSWER]).await.unwrap();
         assert!(matches!(io.pace, Pace::Eager), "{io:?}");
         client.write_all(b"next").await.unwrap();
         receive(&mut io, b"next", READ).await;
@@ -384,7 +395,7 @@ mod tests {
             })
             .await;
             assert!(matches!(io.pace, Pace::Eager), "{io:?}");
-            io.write_all(b"answer").await.unwrap();
+            io.write_all(&[0; ANSWER]).await.unwrap();
         }
     }
 

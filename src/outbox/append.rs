@@ -18,6 +18,8 @@ use super::Before;
 use super::Error;
 use super::deliveries;
 use super::endpoints::Endpoints;
+use super::expiry;
+use super::expiry::Which;
 use super::intents;
 use super::shared::Shared;
 use super::tags;
@@ -41,6 +43,22 @@ pub(super) struct Effects {
     pub(super) taken: Vec<(i64, i64)>,
     /// The deliveries whose place a newer event took.
     pub(super) replaced: Vec<Replaced>,
+    /// How many became dead letters for their age or number, by endpoint.
+    pub(super) expired: BTreeMap<i64, u64>,
+    /// How many dead letters are a number only from now on, by endpoint.
+    pub(super) dead_forgotten: BTreeMap<i64, u64>,
+    /// How many events were removed.
+    pub(super) forgotten: u64,
+    /// How many of them because there was no room.
+    pub(super) given_up: GivenUp,
+}
+
+/// What was given up because there was no room, in events.
+#[derive(Default)]
+pub(super) struct GivenUp {
+    pub(super) history: u64,
+    pub(super) dead: u64,
+    pub(super) owed: u64,
 }
 
 /// A delivery whose place a newer event took.
@@ -60,6 +78,41 @@ pub(super) struct Owed {
     /// How many are outstanding at the end of the transaction.
     pub(super) outstanding: i64,
 }
+
+impl Effects {
+    /// Writes down how many are owed to each endpoint now.
+    pub(super) fn apply_owed(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        for (id, owed) in &mut self.owed {
+            let sql = "UPDATE endpoints SET owed = owed + ?2 WHERE id = ?1 RETURNING owed";
+            let mut statement = connection.prepare_cached(sql)?;
+            owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
+            owed.change = 0;
+        }
+        Ok(())
+    }
+
+    /// Ends the oldest of what is owed beyond the bound.
+    pub(super) fn keep_bound(
+        &mut self,
+        connection: &Connection,
+        shared: &Shared,
+        now: i64,
+    ) -> rusqlite::Result<()> {
+        let bound = i64::try_from(shared.bounds.max_owed).unwrap_or(i64::MAX);
+        let beyond = |(id, owed): (&i64, &Owed)| {
+            usize::try_from(owed.outstanding - bound).ok().filter(|n| *n > 0).map(|n| (*id, n))
+        };
+        let beyond: Vec<(i64, usize)> = self.owed.iter().filter_map(beyond).collect();
+        for (id, number) in &beyond {
+            let most = (*number).min(ENDED_AT_ONCE);
+            expiry::expire(connection, &shared.claims, *id, Which::Any, most, now, self)?;
+        }
+        if beyond.is_empty() { Ok(()) } else { self.apply_owed(connection) }
+    }
+}
+
+/// The most deliveries of an endpoint that one transaction ends: more than it can add.
+const ENDED_AT_ONCE: usize = 1024;
 
 /// Adds the events of an append in the place of its intent. `earlier` has the events that an earlier, failed try of the same
 /// append added: should its commit have reached the disk all the same, they are new to the caller.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use rusqlite::TransactionBehavior;
-use rusqlite::params;
 use time::OffsetDateTime;
 use tokio::sync::oneshot;
 use tracing::info;
+use tracing::warn;
 
 use crate::event::EventId;
 use crate::event::IntentId;
@@ -64,6 +64,11 @@ impl Command {
         )
     }
 
+    /// Whether it brings something that must not be lost.
+    pub(super) fn brings_events(&self) -> bool {
+        matches!(self, Self::Append(..) | Self::Intend(..))
+    }
+
     /// The point before its commit.
     fn point(&self) -> &'static str {
         match self {
@@ -94,22 +99,7 @@ impl Done {
     /// Tells everybody what is committed now; whoever is answered finds all the rest told already.
     pub(super) fn answer(self, batch: Vec<Command>, shared: &Shared) {
         let Self { replies, effects } = self;
-        let metrics = &shared.metrics;
-        shared.claims.release(effects.released);
-        metrics.appends.inc_by(u64::try_from(effects.added.len()).unwrap_or_default());
-        metrics.repeats.inc_by(effects.repeats);
-        metrics.outcomes.inc_by(effects.outcomes);
-        for replaced in &effects.replaced {
-            say_replaced(shared, replaced);
-        }
-        for (id, owed) in &effects.owed {
-            if let Some(endpoint) = shared.endpoints.with_id(*id) {
-                metrics.owed_to(&endpoint.name, owed.outstanding);
-                if owed.claimable > 0 {
-                    endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
-                }
-            }
-        }
+        effects.tell(shared);
         for (command, reply) in batch.into_iter().zip(replies) {
             // Nobody listening is no fault: the event is durable, whoever asked has left.
             let _left = match (command, reply) {
@@ -122,6 +112,45 @@ impl Done {
                 (Command::Test(_, to), _) => to.send(()).is_err(),
                 _ => false,
             };
+        }
+    }
+}
+
+impl Effects {
+    /// Tells everybody what is committed now.
+    pub(super) fn tell(self, shared: &Shared) {
+        let metrics = &shared.metrics;
+        shared.claims.release(self.released);
+        metrics.appends.inc_by(u64::try_from(self.added.len()).unwrap_or_default());
+        metrics.repeats.inc_by(self.repeats);
+        metrics.outcomes.inc_by(self.outcomes);
+        metrics.forgotten.inc_by(self.forgotten);
+        metrics.given_up(&self.given_up);
+        for replaced in &self.replaced {
+            say_replaced(shared, replaced);
+        }
+        for (id, number) in self.dead_forgotten {
+            if let Some(endpoint) = shared.endpoints.with_id(id) {
+                metrics.dead_forgotten_at(&endpoint.name, number);
+            }
+        }
+        for (id, number) in self.expired {
+            if let Some(endpoint) = shared.endpoints.with_id(id) {
+                metrics.expired_at(&endpoint.name, number);
+                warn!(
+                    endpoint = endpoint.name,
+                    deliveries = number,
+                    "The oldest deliveries were owed for too long, or were too many: they are dead letters now"
+                );
+            }
+        }
+        for (id, owed) in &self.owed {
+            if let Some(endpoint) = shared.endpoints.with_id(*id) {
+                metrics.owed_to(&endpoint.name, owed.outstanding);
+                if owed.claimable > 0 {
+                    endpoint.owed.send_modify(|n| *n = n.wrapping_add(owed.claimable));
+                }
+            }
         }
     }
 }
@@ -150,7 +179,6 @@ pub(super) fn transact(
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let now = millis(OffsetDateTime::now_utc());
     effects.sequence = last_sequence(&transaction)?;
-    let endpoints = &shared.endpoints;
     let mut replies = Vec::with_capacity(batch.len());
     for command in batch {
         replies.push(match command {
@@ -158,7 +186,7 @@ pub(super) fn transact(
                 Reply::Append(append::append(&transaction, shared, append, now, earlier, effects)?)
             }
             Command::Record(outcome, _) => {
-                Reply::Record(deliveries::record(&transaction, endpoints, outcome, effects)?)
+                Reply::Record(deliveries::record(&transaction, shared, outcome, effects)?)
             }
             Command::Intend(intent, _, _) => {
                 intents::open(&transaction, intent, now)?;
@@ -175,11 +203,8 @@ pub(super) fn transact(
             }
         });
     }
-    for (id, owed) in &mut effects.owed {
-        let sql = "UPDATE endpoints SET owed = owed + ?2 WHERE id = ?1 RETURNING owed";
-        let mut statement = transaction.prepare_cached(sql)?;
-        owed.outstanding = statement.query_row(params![id, owed.change], |row| row.get(0))?;
-    }
+    effects.apply_owed(&transaction)?;
+    effects.keep_bound(&transaction, shared, now)?;
     batch.iter().for_each(|command| shared.points.reach(command.point()));
     transaction.commit()?;
     Ok(replies)

@@ -13,8 +13,8 @@ use super::append::Effects;
 use super::append::Replaced;
 use super::claims::Claims;
 use super::endpoints::Endpoint;
-use super::endpoints::Endpoints;
 use super::endpoints::first_bytes;
+use super::shared::Shared;
 
 /// How an attempt ended, and what comes next.
 #[derive(Debug, Clone)]
@@ -70,9 +70,6 @@ pub enum DeadReason {
 
 /// How much of an attempt's detail is kept.
 pub const DETAIL_BYTES: usize = 4096;
-
-/// How many attempts of a delivery are kept; older ones are counted only.
-pub(super) const ATTEMPTS_KEPT: u32 = 20;
 
 /// The most deliveries whose place one event takes; where more are owed, as after the option was switched on, the
 /// next event of the tag goes on.
@@ -181,12 +178,12 @@ fn lane(event: &Event) -> i64 {
 /// taken as said: the answer to the first try of the same call may have got lost in a failed commit.
 pub(super) fn record(
     connection: &Connection,
-    endpoints: &Endpoints,
+    shared: &Shared,
     outcome: &AttemptOutcome,
     effects: &mut Effects,
 ) -> rusqlite::Result<Result<(), Error>> {
     let unknown = Ok(Err(Error::UnknownDelivery { delivery: outcome.delivery }));
-    let Some(endpoint) = endpoints.with_mark(outcome.delivery.endpoint_mark()) else {
+    let Some(endpoint) = shared.endpoints.with_mark(outcome.delivery.endpoint_mark()) else {
         return unknown;
     };
     let found = connection
@@ -234,7 +231,8 @@ pub(super) fn record(
             outcome.attempt,
             outcome.class == Class::Event,
         ])?;
-    write_attempt(connection, event, endpoint.id, outcome)?;
+    let kept = shared.bounds.keep_attempts;
+    write_attempt(connection, event, endpoint.id, outcome, kept)?;
     effects.outcomes += 1;
     if ended_at.is_none()
         && endpoint.latest_only
@@ -242,18 +240,22 @@ pub(super) fn record(
     {
         end_replaced(connection, endpoint.id, event, by, millis(outcome.ended_at), effects)?;
         let promoted = promote(connection, endpoint.id, lane)?;
-        effects.owed.entry(endpoint.id).or_default().claimable += u64::from(promoted);
+        effects.owed.entry(endpoint.id).or_default().claimable += u64::from(promoted.is_some());
     }
     if ended_at.is_some() {
         let owed = effects.owed.entry(endpoint.id).or_default();
         owed.change -= 1;
-        owed.claimable += u64::from(promote(connection, endpoint.id, lane)?);
+        owed.claimable += u64::from(promote(connection, endpoint.id, lane)?.is_some());
     }
     Ok(Ok(()))
 }
 
-/// Lets the next of a lane go ahead; says whether there is one.
-fn promote(connection: &Connection, endpoint: i64, lane: i64) -> rusqlite::Result<bool> {
+/// Lets the next of a lane go ahead, if there is one, and says which.
+pub(super) fn promote(
+    connection: &Connection,
+    endpoint: i64,
+    lane: i64,
+) -> rusqlite::Result<Option<i64>> {
     let next = connection
         .prepare_cached(
             "SELECT event FROM deliveries INDEXED BY deliveries_lane
@@ -262,11 +264,12 @@ fn promote(connection: &Connection, endpoint: i64, lane: i64) -> rusqlite::Resul
         .query_row([endpoint, lane], |row| row.get::<_, i64>(0))
         .optional()?;
     let Some(event) = next else {
-        return Ok(false);
+        return Ok(None);
     };
     let sql = "UPDATE deliveries SET state = 'ready'
                WHERE event = ?1 AND endpoint = ?2 AND state = 'waiting'";
-    Ok(connection.prepare_cached(sql)?.execute([event, endpoint])? > 0)
+    let promoted = connection.prepare_cached(sql)?.execute([event, endpoint])? > 0;
+    Ok(promoted.then_some(event))
 }
 
 fn write_attempt(
@@ -274,6 +277,7 @@ fn write_attempt(
     event: i64,
     endpoint: i64,
     outcome: &AttemptOutcome,
+    kept: u32,
 ) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
@@ -291,9 +295,9 @@ fn write_attempt(
             outcome.status,
             cut(&outcome.detail),
         ])?;
-    if outcome.attempt > ATTEMPTS_KEPT {
+    if outcome.attempt > kept {
         let sql = "DELETE FROM attempts WHERE event = ?1 AND endpoint = ?2 AND number <= ?3";
-        let last = outcome.attempt - ATTEMPTS_KEPT;
+        let last = outcome.attempt - kept;
         connection.prepare_cached(sql)?.execute(params![event, endpoint, last])?;
     }
     Ok(())

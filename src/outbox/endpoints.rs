@@ -31,6 +31,8 @@ pub(super) struct Endpoint {
     pub(super) mark: u64,
     /// How many were owed to it when the outbox was opened.
     pub(super) owed_at_open: i64,
+    /// How many of its dead letters were a number only when the outbox was opened.
+    pub(super) dead_forgotten_at_open: u64,
     /// Goes up with every delivery that can newly be claimed.
     pub(super) owed: watch::Sender<u64>,
     /// Whether a newer event of a lane takes the place of an older one.
@@ -59,7 +61,8 @@ impl Endpoints {
             transaction.execute(sql, params![since, names])?;
         }
         let mut all = Vec::new();
-        let mut statement = transaction.prepare("SELECT id, name, owed FROM endpoints")?;
+        let mut statement =
+            transaction.prepare("SELECT id, name, owed, dead_forgotten FROM endpoints")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let name: String = row.get(1)?;
@@ -68,6 +71,7 @@ impl Endpoints {
                 mark: mark(&name),
                 name,
                 owed_at_open: row.get(2)?,
+                dead_forgotten_at_open: u64::try_from(row.get::<_, i64>(3)?).unwrap_or_default(),
                 owed: watch::Sender::new(0),
                 latest_only: false,
                 filters: Vec::new(),

@@ -78,9 +78,9 @@ pub enum Error {
         /// The database.
         database: PathBuf,
     },
-    /// The file is damaged, or there is none where there must be one. It was not touched.
+    /// The file is damaged, or there is none where there must be one. It is kept as it is.
     #[error(
-        "{} is damaged ({detail}): stop, keep a copy of it and of its -wal file, and put back a sound one; what can be read comes out with `sqlite3 outbox.db .recover`",
+        "{} is damaged: {detail}",
         database.display()
     )]
     Damaged {
@@ -170,6 +170,26 @@ pub(super) fn means_damage(error: &rusqlite::Error) -> bool {
         error.sqlite_error_code(),
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
     )
+}
+
+/// Whether the disk has no room.
+pub(super) fn means_full(error: &Error) -> bool {
+    let (Error::Write { source, .. } | Error::Open { source, .. } | Error::Read { source, .. }) =
+        error
+    else {
+        return false;
+    };
+    match source {
+        rusqlite::Error::SqliteFailure(error, _) => {
+            error.code == rusqlite::ErrorCode::DiskFull
+                || matches!(
+                    error.extended_code,
+                    // A limit on the size of files, and a shared memory that cannot grow, look like this.
+                    rusqlite::ffi::SQLITE_IOERR_WRITE | rusqlite::ffi::SQLITE_IOERR_SHMSIZE
+                )
+        }
+        _ => false,
+    }
 }
 
 /// Whether the database is fine, and one row of it holds what it never should.

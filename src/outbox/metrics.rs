@@ -8,6 +8,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::histogram::exponential_buckets;
 use prometheus_client::registry::Registry;
 
+use super::append::GivenUp;
+
 /// What the outbox counts. No label ever names a repository, a tag or a client.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -21,6 +23,12 @@ pub struct Metrics {
     pub(super) failed: Gauge,
     pub(super) forgotten: Counter,
     replaced: Family<Endpoint, Counter>,
+    expired: Family<Endpoint, Counter>,
+    dead_forgotten: Family<Endpoint, Counter>,
+    given_up: Family<What, Counter>,
+    disk: Gauge,
+    reserve: Gauge,
+    damaged: Gauge,
     owed: Family<Endpoint, Gauge>,
     oldest: Family<Endpoint, Gauge>,
 }
@@ -28,6 +36,11 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Endpoint {
     endpoint: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct What {
+    what: &'static str,
 }
 
 impl Default for Metrics {
@@ -43,6 +56,12 @@ impl Default for Metrics {
             failed: Gauge::default(),
             forgotten: Counter::default(),
             replaced: Family::default(),
+            expired: Family::default(),
+            dead_forgotten: Family::default(),
+            given_up: Family::default(),
+            disk: Gauge::default(),
+            reserve: Gauge::default(),
+            damaged: Gauge::default(),
             owed: Family::default(),
             oldest: Family::default(),
         }
@@ -75,6 +94,32 @@ impl Metrics {
         page.register("failed", "1 while the outbox takes nothing", self.failed.clone());
         page.register("forgotten", "Events removed because they are old", self.forgotten.clone());
         page.register(
+            "expired",
+            "Deliveries that became dead letters because they were owed for too long or were too many",
+            self.expired.clone(),
+        );
+        page.register(
+            "dead_forgotten",
+            "Dead letters of which only this number is left",
+            self.dead_forgotten.clone(),
+        );
+        page.register(
+            "given_up",
+            "Events removed because the outbox was as large as it may be: history, dead or owed",
+            self.given_up.clone(),
+        );
+        page.register(
+            "reserve",
+            "1 while there is space in reserve for a full disk",
+            self.reserve.clone(),
+        );
+        page.register(
+            "damaged",
+            "1 while a damaged database is kept that nobody has taken away: events may be missing",
+            self.damaged.clone(),
+        );
+        page.register("disk_bytes", "The size of the database", self.disk.clone());
+        page.register(
             "replaced",
             "Deliveries whose place a newer event of the tag took, where the endpoint wants the latest only",
             self.replaced.clone(),
@@ -91,6 +136,35 @@ impl Metrics {
         self.commits.inc();
         self.batch.observe(f64::from(u32::try_from(commands).unwrap_or(u32::MAX)));
         self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn expired_at(&self, endpoint: &str, number: u64) {
+        self.expired.get_or_create(&label(endpoint)).inc_by(number);
+    }
+
+    pub(super) fn dead_forgotten_at(&self, endpoint: &str, number: u64) {
+        self.dead_forgotten.get_or_create(&label(endpoint)).inc_by(number);
+    }
+
+    pub(super) fn given_up(&self, given_up: &GivenUp) {
+        let GivenUp { history, dead, owed } = *given_up;
+        for (what, number) in [("history", history), ("dead", dead), ("owed", owed)] {
+            if number > 0 {
+                self.given_up.get_or_create(&What { what }).inc_by(number);
+            }
+        }
+    }
+
+    pub(super) fn reserve(&self, there: bool) {
+        self.reserve.set(i64::from(there));
+    }
+
+    pub(super) fn damaged(&self, kept: bool) {
+        self.damaged.set(i64::from(kept));
+    }
+
+    pub(super) fn disk(&self, bytes: u64) {
+        self.disk.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(super) fn replaced_at(&self, endpoint: &str) {

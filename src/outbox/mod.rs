@@ -12,6 +12,7 @@
 
 mod append;
 mod batch;
+mod bounds;
 mod claims;
 mod deliveries;
 mod delivery_id;
@@ -19,12 +20,17 @@ mod directory;
 mod due;
 mod endpoints;
 mod error;
+mod expiry;
 mod intents;
+mod mending;
 mod metrics;
 mod queue;
 mod reader;
 mod recovery;
+mod reserve;
 mod retention;
+mod room;
+mod salvage;
 mod schema;
 mod shared;
 mod tags;
@@ -59,6 +65,7 @@ use self::reader::Reader;
 use self::shared::Shared;
 use self::writer::Writer;
 
+pub use self::bounds::Bounds;
 pub use self::deliveries::AttemptOutcome;
 pub use self::deliveries::Class;
 pub use self::deliveries::DETAIL_BYTES;
@@ -71,6 +78,7 @@ pub use self::error::Error;
 pub use self::intents::Durability;
 pub use self::intents::Intent;
 pub use self::intents::Reason;
+pub use self::mending::AfterDamage;
 pub use self::metrics::Metrics;
 
 /// Where the outbox is, and who wants what.
@@ -80,6 +88,10 @@ pub struct Config {
     pub directory: PathBuf,
     /// Which events are owed to whom, from now on.
     pub subscriptions: Vec<Subscription>,
+    /// How much is kept, and for how long.
+    pub bounds: Bounds,
+    /// What is done about events after damage was found.
+    pub after_damage: AfterDamage,
     /// Where a test ends us.
     pub points: Points,
 }
@@ -164,20 +176,35 @@ impl Outbox {
     /// # Errors
     ///
     /// Where the directory or the database cannot be used: held by another process, writable by
-    /// others, on a network file system, damaged, of a newer release, or simply not to be opened.
+    /// others, on a network file system, of a newer release, or simply not to be opened. A damaged database is kept
+    /// aside, and what can be read of it carried over; that takes as long as reading it.
     pub fn open(config: Config, metrics: Metrics) -> Result<Self, Error> {
         let directory = Directory::hold(&config.directory, OffsetDateTime::now_utc())?;
         let database = directory.database();
-        let mut connection = recovery::open(&database)?;
+        salvage::finish(&database)?;
+        let (mut connection, salvaged) = match recovery::open(&database) {
+            Err(Error::Damaged { detail, .. }) => {
+                let salvaged = salvage::salvage(&database, &detail)?;
+                (recovery::open(&database)?, Some(salvaged))
+            }
+            opened => (opened?, None),
+        };
         let endpoints = Endpoints::load(&mut connection, config.subscriptions)
             .map_err(|source| recovery::opening(&database, source))?;
         let reading = recovery::reader(&database)?;
         for endpoint in endpoints.iter() {
             metrics.owed_to(&endpoint.name, endpoint.owed_at_open);
+            metrics.dead_forgotten_at(&endpoint.name, endpoint.dead_forgotten_at_open);
         }
         let leftovers = intents::leftovers(&connection)
             .map_err(|source| recovery::opening(&database, source))?;
-        let shared = Arc::new(Shared::new(database, endpoints, leftovers, config.points, metrics));
+        let (points, bounds, after) = (config.points, config.bounds, config.after_damage);
+        let shared = Shared::new(database, endpoints, leftovers, points, bounds, after, metrics);
+        let shared = Arc::new(shared);
+        match salvaged {
+            Some(salvaged) => mending::say_salvaged(&shared, &salvaged),
+            None => mending::note_damage(&shared),
+        }
         start(&shared, directory, connection, reading)?;
         Ok(Self(Arc::new(Handle(shared))))
     }
@@ -360,6 +387,12 @@ impl Outbox {
     #[must_use]
     pub fn states(&self) -> watch::Receiver<State> {
         self.0.0.state.subscribe()
+    }
+
+    /// What is weaker than promised while it takes appends, in words (rule D9).
+    #[must_use]
+    pub fn weaknesses(&self) -> Vec<String> {
+        self.0.0.weaknesses()
     }
 
     /// Seals the outbox: what was put in is committed, nothing more is taken, through any handle. When

@@ -81,12 +81,15 @@ const BETWEEN_MEASUREMENTS: Duration = Duration::from_secs(10);
 pub(super) struct Reader {
     shared: Arc<Shared>,
     connection: Option<Connection>,
+    /// Which file it is of.
+    file: u64,
     measured: Option<Instant>,
 }
 
 impl Reader {
     pub(super) fn new(shared: Arc<Shared>, connection: Connection) -> Self {
-        Self { shared, connection: Some(connection), measured: None }
+        let file = shared.file();
+        Self { shared, connection: Some(connection), file, measured: None }
     }
 
     /// Answers until the queue is closed.
@@ -196,6 +199,10 @@ impl Reader {
         &mut self,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Error> {
+        let file = self.shared.file();
+        if std::mem::replace(&mut self.file, file) != file {
+            self.connection = None;
+        }
         let connection = match self.connection.take() {
             Some(connection) => connection,
             None => recovery::reader(&self.shared.database)?,
@@ -207,6 +214,7 @@ impl Reader {
                 Ok(answer)
             }
             Err(source) if means_damage(&source) => {
+                self.shared.see_damage(source.to_string());
                 Err(Error::Damaged { database, detail: source.to_string() })
             }
             Err(source) => Err(Error::Read { database, source }),

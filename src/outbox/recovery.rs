@@ -252,7 +252,7 @@ mod tests {
             ("synchronous", "Integer(2)"),
             ("foreign_keys", "Integer(1)"),
             ("auto_vacuum", "Integer(2)"),
-            ("user_version", "Integer(1)"),
+            ("user_version", "Integer(2)"),
         ] {
             assert_eq!(pragma(name), expected, "{name}");
         }
@@ -286,7 +286,10 @@ mod tests {
             };
             let before = kept(&database);
             let error = open(&database).unwrap_err();
-            assert!(matches!(error, Error::Newer { found: 7, known: 1, .. }), "{error}");
+            assert!(
+                matches!(error, Error::Newer { found: 7, known: schema::VERSION, .. }),
+                "{error}"
+            );
             assert_eq!(kept(&database), before);
         }
     }

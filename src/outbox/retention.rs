@@ -2,12 +2,16 @@
 //!
 //! | what | is forgotten |
 //! |---|---|
-//! | an event and its deliveries | 30 days after the last of them was acked or dead; one owed to nobody, 30 days after it was appended: until then it says why nobody was told |
-//! | that a tag was deleted | after 30 days: from then on a look says so |
-//! | that an exchange made no event | after 30 days |
+//! | an event and its deliveries | `keep_history` after the last of them was taken or replaced, `keep_dead` after it became a dead letter; one owed to nobody, `keep_history` after it was appended: until then it says why nobody was told |
+//! | a delivery still owed | never; after `max_age` it becomes a dead letter, see `expiry` |
+//! | that a tag was deleted | after `keep_history`: from then on a look says so |
+//! | that an exchange made no event | after `keep_history` |
 //! | the size of a manifest | when a million newer ones are known |
 //!
-//! An event that is still owed is never forgotten here, whatever its age.
+//! Where the disk has no room for as much, `room` says what goes earlier.
+//!
+//! Ages are told by a clock that only goes as fast as time passes: whoever sets the wall clock ten years ahead makes
+//! nothing old. One that was wrong at our start is believed until the next.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -16,14 +20,21 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::TransactionBehavior;
 use time::OffsetDateTime;
+use tracing::info;
 
+use super::append::Effects;
+use super::bounds::Bounds;
 use super::deliveries::millis;
-
-/// How long history is kept.
-const HISTORY: time::Duration = time::Duration::days(30);
+use super::expiry;
+use super::expiry::Which;
+use super::room::Room;
+use super::shared::Shared;
 
 /// How many rows of each kind one step looks at.
 const STEP: i64 = 200;
+
+/// How many deliveries of an endpoint one step ends.
+const EXPIRED: usize = 500;
 
 /// How many sizes of manifests are kept.
 const SIZES: i64 = 1_000_000;
@@ -32,8 +43,12 @@ const SIZES: i64 = 1_000_000;
 const FREE_PAGES: i64 = 1024;
 const FREED_PAGES: u32 = 256;
 
-/// From one pass over the old events to the next.
+/// From one pass over the old events to the next; from one look at the age of what is owed, and at the size of all,
+/// to the next.
 const BETWEEN_PASSES: Duration = Duration::from_secs(600);
+const BETWEEN_EXPIRIES: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
+const BETWEEN_IDLE_LOOKS: Duration = Duration::from_secs(30);
 
 /// From a step that failed to the next try: whatever is in the way is likely still there.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
@@ -47,52 +62,100 @@ pub(super) struct Retention {
     /// The last event looked at.
     after: i64,
     next_step: Instant,
+    next_expiry: Instant,
+    next_look: Instant,
+    room: Room,
+    clock: Clock,
 }
 
-/// What one step did.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Step {
-    /// How many events it removed.
-    pub(super) events: u64,
-    /// Whether there may be more to do.
-    more: bool,
+/// Until when an event must be kept.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Needed {
+    /// Until nothing of it is owed or a dead letter.
+    Dead,
+    /// Until nothing of it is owed.
+    Owed,
+}
+
+/// A clock that nobody sets ahead.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    began: Instant,
+    then: OffsetDateTime,
 }
 
 /// A first pass that begins a little after the start.
 impl Default for Retention {
     fn default() -> Self {
-        Self { after: 0, next_step: Instant::now() + Duration::from_secs(10) }
+        let now = Instant::now();
+        Self {
+            after: 0,
+            next_step: now + Duration::from_secs(10),
+            next_expiry: now + BETWEEN_LOOKS,
+            next_look: now + BETWEEN_LOOKS,
+            room: Room::default(),
+            clock: Clock { began: now, then: OffsetDateTime::now_utc() },
+        }
+    }
+}
+
+impl Clock {
+    fn now(self) -> OffsetDateTime {
+        OffsetDateTime::now_utc().min(self.then + self.began.elapsed())
     }
 }
 
 impl Retention {
     /// How long the writer may wait for commands before it should take a step.
     pub(super) fn patience(&self) -> Duration {
-        self.next_step.saturating_duration_since(Instant::now())
+        let next = self.next_step.min(self.next_expiry).min(self.next_look);
+        next.saturating_duration_since(Instant::now())
     }
 
-    /// One step, and when the next one is due.
+    /// All steps that are due, and when the next ones are. What they did is in the effects, also where one fails.
     pub(super) fn step_and_pause(
         &mut self,
         connection: &mut Connection,
+        shared: &Shared,
         busy: bool,
-    ) -> rusqlite::Result<Step> {
-        self.next_step = Instant::now() + AFTER_FAILURE;
-        let step = self.step(connection, OffsetDateTime::now_utc())?;
-        let pause = match (step.more, busy) {
-            (false, _) => BETWEEN_PASSES,
-            (true, false) => BETWEEN_IDLE_STEPS,
-            (true, true) => BETWEEN_BUSY_STEPS,
-        };
-        self.next_step = Instant::now() + pause;
-        Ok(step)
+        effects: &mut Effects,
+    ) -> rusqlite::Result<()> {
+        let (started, now) = (Instant::now(), self.clock.now());
+        let pause = if busy { BETWEEN_BUSY_STEPS } else { BETWEEN_IDLE_STEPS };
+        if self.next_look <= started {
+            self.next_look = started + AFTER_FAILURE;
+            let more = self.room.step(connection, shared, millis(now), effects)?;
+            let idle = if busy { BETWEEN_LOOKS } else { BETWEEN_IDLE_LOOKS };
+            // Where there is no room, giving up must keep pace with what is appended.
+            self.next_look = started + if more { Duration::ZERO } else { idle };
+        }
+        if self.next_expiry <= started {
+            self.next_expiry = started + AFTER_FAILURE;
+            let more = expire(connection, shared, now, effects)?;
+            self.next_expiry = started + if more { pause } else { BETWEEN_EXPIRIES };
+        }
+        if self.next_step <= started {
+            self.next_step = started + AFTER_FAILURE;
+            let more = self.step(connection, &shared.bounds, now, effects)?;
+            self.next_step = Instant::now() + if more { pause } else { BETWEEN_PASSES };
+        }
+        Ok(())
     }
 
-    fn step(&mut self, connection: &mut Connection, now: OffsetDateTime) -> rusqlite::Result<Step> {
-        let oldest = millis(now.saturating_sub(HISTORY));
+    fn step(
+        &mut self,
+        connection: &mut Connection,
+        bounds: &Bounds,
+        now: OffsetDateTime,
+        effects: &mut Effects,
+    ) -> rusqlite::Result<bool> {
+        let before = |age: Duration| {
+            millis(now.saturating_sub(age.try_into().unwrap_or(time::Duration::MAX)))
+        };
+        let (oldest, oldest_dead) = (before(bounds.keep_history), before(bounds.keep_dead));
         let behavior = TransactionBehavior::Immediate;
         let transaction = connection.transaction_with_behavior(behavior)?;
-        let mut step = self.forget_events(&transaction, oldest)?;
+        let more = self.forget_events(&transaction, oldest, oldest_dead, effects)?;
         let tags = transaction
             .prepare_cached(
                 "DELETE FROM tags WHERE (repository, tag, registry) IN (
@@ -115,15 +178,20 @@ impl Retention {
             )?
             .execute([SIZES, STEP])?;
         transaction.commit()?;
-        step.more |= tags > 0 || closed > 0 || sizes > 0 || free_pages(connection)?;
-        if !step.more {
+        let more = more || tags > 0 || closed > 0 || sizes > 0 || free_pages(connection)?;
+        if !more {
             self.after = 0;
         }
-        Ok(step)
+        Ok(more)
     }
 
-    fn forget_events(&mut self, connection: &Connection, oldest: i64) -> rusqlite::Result<Step> {
-        let mut step = Step::default();
+    fn forget_events(
+        &mut self,
+        connection: &Connection,
+        oldest: i64,
+        oldest_dead: i64,
+        effects: &mut Effects,
+    ) -> rusqlite::Result<bool> {
         let looked_at: Vec<(i64, i64)> = connection
             .prepare_cached(
                 "SELECT sequence, appended_at FROM events
@@ -131,35 +199,110 @@ impl Retention {
             )?
             .query_map([self.after, STEP], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
-        step.more = looked_at.len() == usize::try_from(STEP).unwrap_or_default();
-        for (sequence, appended_at) in looked_at {
-            if appended_at > oldest {
-                step.more = false;
-                break;
+        for (sequence, appended_at) in &looked_at {
+            if *appended_at > oldest.max(oldest_dead) {
+                return Ok(false);
             }
-            self.after = sequence;
+            self.after = *sequence;
             let needed = connection
                 .prepare_cached(
-                    "SELECT 1 FROM deliveries
-                     WHERE event = ?1 AND (ended_at IS NULL OR ended_at > ?2) LIMIT 1",
+                    "SELECT 1 FROM deliveries WHERE event = ?1 AND (ended_at IS NULL
+                         OR ended_at > CASE state WHEN 'dead' THEN ?3 ELSE ?2 END) LIMIT 1",
                 )?
-                .query_row([sequence, oldest], |_| Ok(()))
+                .query_row([*sequence, oldest, oldest_dead], |_| Ok(()))
                 .optional()?;
-            if needed.is_some() {
-                continue;
+            let owed_to_nobody = || -> rusqlite::Result<bool> {
+                let sql = "SELECT 1 FROM deliveries WHERE event = ?1 LIMIT 1";
+                let mut statement = connection.prepare_cached(sql)?;
+                Ok(statement.query_row([*sequence], |_| Ok(())).optional()?.is_none())
+            };
+            if needed.is_none() && (*appended_at <= oldest || !owed_to_nobody()?) {
+                remove(connection, *sequence, effects)?;
             }
-            for sql in [
-                "DELETE FROM attempts WHERE event = ?1",
-                "DELETE FROM deliveries WHERE event = ?1",
-                "DELETE FROM links WHERE event = ?1",
-                "DELETE FROM events WHERE sequence = ?1",
-            ] {
-                connection.prepare_cached(sql)?.execute([sequence])?;
-            }
-            step.events += 1;
         }
-        Ok(step)
+        Ok(looked_at.len() == usize::try_from(STEP).unwrap_or_default())
     }
+}
+
+/// Ends what was owed for too long.
+fn expire(
+    connection: &mut Connection,
+    shared: &Shared,
+    now: OffsetDateTime,
+    effects: &mut Effects,
+) -> rusqlite::Result<bool> {
+    let age = shared.bounds.max_age.try_into().unwrap_or(time::Duration::MAX);
+    let which = Which::AppendedBy(millis(now.saturating_sub(age)));
+    let behavior = TransactionBehavior::Immediate;
+    let transaction = connection.transaction_with_behavior(behavior)?;
+    let mut more = false;
+    for endpoint in shared.endpoints.iter() {
+        let (claims, now) = (&shared.claims, millis(now));
+        let ended =
+            expiry::expire(&transaction, claims, endpoint.id, which, EXPIRED, now, effects)?;
+        more |= ended.len() == EXPIRED;
+    }
+    effects.apply_owed(&transaction)?;
+    transaction.commit()?;
+    Ok(more)
+}
+
+/// Whether anything of an event must still be kept.
+pub(super) fn is_needed(
+    connection: &Connection,
+    sequence: i64,
+    needed: Needed,
+) -> rusqlite::Result<bool> {
+    let sql = match needed {
+        Needed::Dead => {
+            "SELECT 1 FROM deliveries WHERE event = ?1 AND (ended_at IS NULL OR state = 'dead') LIMIT 1"
+        }
+        Needed::Owed => "SELECT 1 FROM deliveries WHERE event = ?1 AND ended_at IS NULL LIMIT 1",
+    };
+    Ok(connection.prepare_cached(sql)?.query_row([sequence], |_| Ok(())).optional()?.is_some())
+}
+
+/// Removes an event and all that belongs to it. Of a dead letter a number stays, and a line in the log.
+pub(super) fn remove(
+    connection: &Connection,
+    sequence: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<()> {
+    let sql = "SELECT p.id, p.name, d.reason, e.envelope ->> '$.id', e.envelope ->> '$.subject'
+         FROM deliveries d JOIN endpoints p ON p.id = d.endpoint
+         JOIN events e ON e.sequence = d.event
+         WHERE d.event = ?1 AND d.state = 'dead'";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([sequence])?;
+    while let Some(row) = rows.next()? {
+        let text = |column| row.get::<_, Option<String>>(column);
+        let id = row.get(0)?;
+        connection
+            .prepare_cached(
+                "UPDATE endpoints SET dead_forgotten = dead_forgotten + 1 WHERE id = ?1",
+            )?
+            .execute([id])?;
+        *effects.dead_forgotten.entry(id).or_default() += 1;
+        info!(
+            endpoint = text(1)?,
+            event.id = text(3)?,
+            sequence,
+            subject = text(4)?,
+            reason = text(2)?,
+            "A dead letter is forgotten"
+        );
+    }
+    drop(rows);
+    for sql in [
+        "DELETE FROM attempts WHERE event = ?1",
+        "DELETE FROM deliveries WHERE event = ?1",
+        "DELETE FROM links WHERE event = ?1",
+        "DELETE FROM events WHERE sequence = ?1",
+    ] {
+        connection.prepare_cached(sql)?.execute([sequence])?;
+    }
+    effects.forgotten += 1;
+    Ok(())
 }
 
 /// Gives some of the free pages back to the file system; says whether there are more to give.
@@ -208,7 +351,7 @@ mod tests {
     fn only_old_events_that_nobody_is_owed_are_forgotten() {
         let directory = tempfile::tempdir().unwrap();
         let mut connection = recovery::open(&directory.path().join("outbox.db")).unwrap();
-        connection.execute_batch("INSERT INTO endpoints VALUES (1, 'a', 0)").unwrap();
+        connection.execute_batch("INSERT INTO endpoints (id, name) VALUES (1, 'a')").unwrap();
         let now = OffsetDateTime::now_utc();
         let (old, new) = (millis(now) - 31 * DAY, millis(now) - 29 * DAY);
         event(&connection, 1, old, 1);
@@ -232,8 +375,10 @@ mod tests {
             let sql = "INSERT INTO closed VALUES (?1, ?2, 'refused')";
             connection.execute(sql, params![intent, at]).unwrap();
         }
-        let mut retention = Retention::default();
-        while retention.step(&mut connection, now).unwrap().more {}
+        let (mut retention, mut effects) = (Retention::default(), Effects::default());
+        let bounds = Bounds::default();
+        while retention.step(&mut connection, &bounds, now, &mut effects).unwrap() {}
+        assert_eq!(effects.forgotten, 2);
         let left: Vec<i64> = connection
             .prepare("SELECT sequence FROM events ORDER BY sequence")
             .unwrap()
@@ -247,16 +392,6 @@ mod tests {
         {
             assert_eq!(count(&connection, table), rows, "{table}");
         }
-    }
-
-    #[test]
-    fn a_step_that_fails_is_not_tried_again_at_once() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut connection = recovery::open(&directory.path().join("outbox.db")).unwrap();
-        connection.execute_batch("DROP TABLE manifests").unwrap();
-        let mut retention = Retention { after: 0, next_step: Instant::now() };
-        assert!(retention.step_and_pause(&mut connection, false).is_err());
-        assert!(retention.patience() > Duration::from_secs(1));
     }
 
     #[test]
@@ -274,10 +409,11 @@ mod tests {
             connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
         };
         let before = pages(&connection);
-        let mut retention = Retention::default();
-        let first = retention.step(&mut connection, now).unwrap();
-        assert_eq!(first, Step { events: 200, more: true });
-        while retention.step(&mut connection, now).unwrap().more {}
+        let (mut retention, mut effects) = (Retention::default(), Effects::default());
+        let bounds = Bounds::default();
+        assert!(retention.step(&mut connection, &bounds, now, &mut effects).unwrap());
+        assert_eq!(effects.forgotten, 200);
+        while retention.step(&mut connection, &bounds, now, &mut effects).unwrap() {}
         assert_eq!(count(&connection, "events"), 0);
         assert!(pages(&connection) < before / 2, "{before} pages, now {}", pages(&connection));
         assert_eq!(super::super::endpoints::last_sequence(&connection).unwrap(), 600);

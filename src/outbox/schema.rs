@@ -7,7 +7,7 @@
 //! | table | one row is | and holds |
 //! |---|---|---|
 //! | `events` | one event, never changed | `sequence`: its place in the order of all (gaps allowed, never back). `id`: the event's id, time-ordered, so that the index grows at its end. `intent`: the exchange it came from. `key`: what two reports of one fact share. `appended_at`. `envelope`: the CloudEvents JSON as delivered. |
-//! | `endpoints` | a name deliveries refer to | `id`, `name`, and `owed`: how many deliveries to it are outstanding, kept with every transaction so that nobody has to count a million rows. A row stays when the endpoint leaves the configuration: so do the events it is owed. |
+//! | `endpoints` | a name deliveries refer to | `id`, `name`, `owed`: how many deliveries to it are outstanding, kept with every transaction so that nobody has to count a million rows, and `dead_forgotten`: how many dead letters are nothing but this number. A row stays when the endpoint leaves the configuration: so do the events it is owed. |
 //! | `deliveries` | one event owed to one endpoint | `event`, `endpoint`. `lane`: 64 bits of the SHA-256 of the event's lane; lanes that collide only wait for each other. `state`: see below. `due_at`: when the next attempt may start. `attempts` and `event_failures` so far. `ended_at` and `reason` once it is `acked`, `replaced` or `dead`. |
 //! | `attempts` | one exchange of a delivery | `event`, `endpoint`, `number`, `started_at`, `ended_at`, `class`, `status`, `detail`. The last twenty of each delivery. |
 //! | `tags` | what a tag was last known to be | `registry`, `repository`, `tag`. `digest`: null where the tag was deleted. `sequence`, `at`: of the event that said so. No row: we never knew, or no longer do. A delete by digest reads all tags of its repository: an index by digest would cost every push two pages at random places. |
@@ -29,7 +29,7 @@
 //! | `replaced` | a newer event of its lane took its place, `reason` says which: `by <sequence>` |
 //! | `dead` | given up, `reason` says why |
 //!
-//! The first of a lane is marked rather than searched for, and all three indexes of `deliveries` hold
+//! The first of a lane is marked rather than searched for, and all four indexes of `deliveries` hold
 //! nothing but outstanding rows of one kind: taking the next due one costs the same with ten owed and
 //! with a million, in one lane or in a million lanes.
 
@@ -45,7 +45,7 @@ use super::Error;
 pub(super) const APPLICATION_ID: i32 = 0x5042_656c;
 
 /// What brings a file from each version to the next; the first one makes it.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND];
 
 /// The format this release writes.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
@@ -70,9 +70,7 @@ CREATE TABLE deliveries (
     event          INTEGER NOT NULL REFERENCES events (sequence),
     endpoint       INTEGER NOT NULL REFERENCES endpoints (id),
     lane           INTEGER NOT NULL,
-    state          TEXT    NOT NULL CHECK (
-        state IN ('waiting', 'ready', 'later', 'acked', 'replaced', 'dead')
-    ),
+    state          TEXT    NOT NULL CHECK (state IN ('waiting', 'ready', 'later', 'acked', 'dead')),
     due_at         INTEGER NOT NULL,
     attempts       INTEGER NOT NULL DEFAULT 0,
     event_failures INTEGER NOT NULL DEFAULT 0,
@@ -148,6 +146,51 @@ CREATE TABLE links (
     PRIMARY KEY (source, source_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX links_event ON links (event) WHERE event IS NOT NULL;
+";
+
+/// Deliveries that were replaced; dead letters that are a number only; the oldest of what was attempted before. What a
+/// column may hold cannot be changed, so both tables are written anew.
+const SECOND: &str = "
+ALTER TABLE endpoints ADD COLUMN dead_forgotten INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE deliveries_new (
+    event          INTEGER NOT NULL REFERENCES events (sequence),
+    endpoint       INTEGER NOT NULL REFERENCES endpoints (id),
+    lane           INTEGER NOT NULL,
+    state          TEXT    NOT NULL CHECK (
+        state IN ('waiting', 'ready', 'later', 'acked', 'replaced', 'dead')
+    ),
+    due_at         INTEGER NOT NULL,
+    attempts       INTEGER NOT NULL DEFAULT 0,
+    event_failures INTEGER NOT NULL DEFAULT 0,
+    ended_at       INTEGER,
+    reason         TEXT,
+    PRIMARY KEY (event, endpoint)
+) STRICT, WITHOUT ROWID;
+INSERT INTO deliveries_new SELECT * FROM deliveries;
+
+CREATE TABLE attempts_new (
+    event      INTEGER NOT NULL,
+    endpoint   INTEGER NOT NULL,
+    number     INTEGER NOT NULL,
+    started_at INTEGER NOT NULL,
+    ended_at   INTEGER NOT NULL,
+    class      TEXT    NOT NULL CHECK (class IN ('taken', 'endpoint', 'event')),
+    status     INTEGER,
+    detail     TEXT    NOT NULL,
+    PRIMARY KEY (event, endpoint, number),
+    FOREIGN KEY (event, endpoint) REFERENCES deliveries_new (event, endpoint)
+) STRICT, WITHOUT ROWID;
+INSERT INTO attempts_new SELECT * FROM attempts;
+
+DROP TABLE attempts;
+DROP TABLE deliveries;
+ALTER TABLE deliveries_new RENAME TO deliveries;
+ALTER TABLE attempts_new RENAME TO attempts;
+CREATE INDEX deliveries_ready ON deliveries (endpoint, event) WHERE state = 'ready';
+CREATE INDEX deliveries_later ON deliveries (endpoint, due_at, event) WHERE state = 'later';
+CREATE INDEX deliveries_tried ON deliveries (endpoint, event) WHERE state = 'later';
+CREATE INDEX deliveries_lane ON deliveries (endpoint, lane, event) WHERE ended_at IS NULL;
 ";
 
 /// Refuses a format that a newer release wrote, or a database that is not an outbox at all.
@@ -231,6 +274,37 @@ mod tests {
         assert!(copy.prepare("SELECT y FROM a").is_err());
         let x: i64 = copy.query_row("SELECT x FROM a", [], |row| row.get(0)).unwrap();
         assert_eq!(x, 1);
+    }
+
+    /// A file of the first format, with a delivery that was attempted, becomes one of this format.
+    #[test]
+    fn what_the_first_format_holds_is_carried_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = directory.path().join("outbox.db");
+        let mut connection = Connection::open(&database).unwrap();
+        connection.execute_batch("PRAGMA foreign_keys = ON").unwrap();
+        migrate(&mut connection, &database, &MIGRATIONS[..1]).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO events VALUES (7, x'01', x'02', 'k', 3, '{}');
+                 INSERT INTO endpoints VALUES (1, 'a', 1);
+                 INSERT INTO deliveries VALUES (7, 1, 5, 'later', 9, 2, 0, NULL, NULL);
+                 INSERT INTO attempts VALUES (7, 1, 2, 0, 1, 'endpoint', 503, 'busy');",
+            )
+            .unwrap();
+        migrate(&mut connection, &database, MIGRATIONS).unwrap();
+        let sql = "SELECT d.attempts, a.detail, p.dead_forgotten FROM deliveries d
+                   JOIN attempts a USING (event, endpoint) JOIN endpoints p ON p.id = d.endpoint";
+        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let found: (i64, String, i64) = connection.query_row(sql, [], row).unwrap();
+        assert_eq!(found, (2, "busy".to_owned(), 0));
+        connection.execute_batch("UPDATE deliveries SET state = 'replaced'").unwrap();
+        // The reference was renamed with what it refers to.
+        assert!(connection.execute_batch("DELETE FROM deliveries").is_err());
+        let fine: i64 = connection
+            .query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(fine, 0);
     }
 
     #[test]

@@ -1,12 +1,20 @@
 //! What the handles and the two threads of an outbox have in common.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::watch;
 
 use crate::event::IntentId;
 use crate::points::Points;
 
+use super::AfterDamage;
+use super::Bounds;
 use super::Claim;
 use super::Metrics;
 use super::State;
@@ -28,10 +36,27 @@ pub(super) struct Shared {
     /// Intents that an earlier run left open.
     pub(super) leftovers: Vec<IntentId>,
     pub(super) points: Points,
+    pub(super) bounds: Bounds,
+    /// What is weaker than it should be, in words, by part (rule D9).
+    weaknesses: Mutex<BTreeMap<Weakness, String>>,
+    pub(super) after_damage: AfterDamage,
+    damage: Mutex<Option<String>>,
+    file: AtomicU64,
     pub(super) state: watch::Sender<State>,
     /// Becomes true when the writing thread has ended and let go of everything.
     pub(super) ended: watch::Sender<bool>,
     pub(super) claims: Claims,
+}
+
+/// What can be weaker than promised while the outbox takes appends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weakness {
+    /// The bound of the disk.
+    Disk,
+    /// The space in reserve.
+    Reserve,
+    /// A damaged file that nobody has looked at.
+    Damaged,
 }
 
 impl Shared {
@@ -40,6 +65,8 @@ impl Shared {
         endpoints: Endpoints,
         leftovers: Vec<IntentId>,
         points: Points,
+        bounds: Bounds,
+        after_damage: AfterDamage,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -50,10 +77,54 @@ impl Shared {
             reads: Queue::new(PLACES),
             leftovers,
             points,
+            bounds,
+            weaknesses: Mutex::default(),
+            after_damage,
+            damage: Mutex::default(),
+            file: AtomicU64::default(),
             state: watch::Sender::new(State::Working),
             ended: watch::Sender::new(false),
             claims: Claims::default(),
         }
+    }
+
+    /// Says what is weaker than it should be.
+    pub(super) fn weaken(&self, what: Weakness, words: impl Into<String>) {
+        self.weak().insert(what, words.into());
+    }
+
+    /// Says that it is as it should be again, and whether it was not.
+    pub(super) fn mend(&self, what: Weakness) -> bool {
+        self.weak().remove(&what).is_some()
+    }
+
+    /// The reading thread has seen damage.
+    pub(super) fn see_damage(&self, detail: String) {
+        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(detail);
+    }
+
+    /// What it has seen, once.
+    pub(super) fn damage_seen(&self) -> Option<String> {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// There is another file: whoever reads opens it before the next query.
+    pub(super) fn renew_readers(&self) {
+        self.file.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Which file it is: the number changes with it.
+    pub(super) fn file(&self) -> u64 {
+        self.file.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn weaknesses(&self) -> Vec<String> {
+        self.weak().values().cloned().collect()
+    }
+
+    fn weak(&self) -> MutexGuard<'_, BTreeMap<Weakness, String>> {
+        // A map is a map even if somebody panicked while holding it.
+        self.weaknesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends a claim without an attempt.

@@ -38,6 +38,7 @@ use super::directory::Directory;
 use super::error::means_damage;
 use super::queue::Taken;
 use super::recovery;
+use super::reserve::Reserve;
 use super::retention::Retention;
 use super::schema;
 use super::shared::Shared;
@@ -48,21 +49,27 @@ const BATCH: usize = 512;
 /// How long an outcome may stay unsynced.
 const UNSYNCED: Duration = Duration::from_millis(200);
 
+/// How often a batch is tried again: on a new connection, with the reserve gone, on a new file.
+const MENDED: usize = 3;
+
 /// From one try to open a failed database to the next.
 const BETWEEN_TRIES: Duration = Duration::from_secs(5);
 
 /// The writing thread's own things.
 pub(super) struct Writer {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Held until the thread ends.
     _directory: Directory,
     /// None after a failure.
-    connection: Option<Connection>,
+    pub(super) connection: Option<Connection>,
     /// Whether the connection leaves commits unsynced.
     relaxed: bool,
     /// Since when something committed is not synced.
     unsynced: Option<Instant>,
     retention: Retention,
+    pub(super) reserve: Reserve,
+    /// Why no events are taken although they could be.
+    pub(super) waits: Option<Arc<Error>>,
     reader: Option<JoinHandle<()>>,
 }
 
@@ -82,6 +89,7 @@ impl Writer {
         connection: Connection,
         reader: JoinHandle<()>,
     ) -> Self {
+        let reserve = Reserve::of(&shared.database);
         Self {
             shared,
             _directory: directory,
@@ -89,12 +97,15 @@ impl Writer {
             relaxed: false,
             unsynced: None,
             retention: Retention::default(),
+            reserve,
+            waits: None,
             reader: Some(reader),
         }
     }
 
     /// Writes until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        self.wait_for_an_operator();
         loop {
             match self.shared.writes.take(BATCH, self.patience()) {
                 Taken::Commands(batch) => {
@@ -113,16 +124,36 @@ impl Writer {
             return BETWEEN_TRIES;
         }
         let sync = self.unsynced.map(|since| UNSYNCED.saturating_sub(since.elapsed()));
-        sync.into_iter().chain([self.retention.patience()]).min().unwrap_or_default()
+        let mut others = [self.retention.patience(), self.reserve.patience(), BETWEEN_TRIES];
+        others.sort_unstable();
+        sync.into_iter().chain(others).min().unwrap_or_default()
     }
 
     fn write(&mut self, batch: Vec<Command>) {
         let started = Instant::now();
+        let batch = self.refuse_events(batch);
+        if batch.is_empty() {
+            return;
+        }
         let mut result = self.attempt(&batch, HashSet::new());
-        if let Err(Failure { error, added, began: true }) = result {
+        // Once more on a new connection; and again where something was done about what is wrong.
+        for _ in 0..MENDED {
+            let Err(Failure { error, added, mut began }) = result else { break };
             self.say_failed(&error);
             self.connection = None;
+            // Damage is believed when it is there on a new connection, too.
+            let damaged = matches!(*error, Error::Damaged { .. });
+            if !(damaged && began) {
+                began |= self.mend(&error);
+            }
+            if !began {
+                result = Err(Failure { error, added, began });
+                break;
+            }
             result = self.attempt(&batch, added);
+            if let Err(Failure { began, .. }) = &mut result {
+                *began = false;
+            }
         }
         match result {
             Ok(done) => {
@@ -204,23 +235,32 @@ impl Writer {
     }
 
     /// Opens the database again, and finds out whether it takes anything: a full disk can be opened.
-    fn open_again(&mut self) {
+    pub(super) fn open_again(&mut self) {
         let database = self.shared.database.clone();
         let tried = self.connect().and_then(|()| {
             self.write_nothing().map_err(|source| Error::Write { database, source })
         });
         match tried {
             Ok(()) => self.succeed(),
-            Err(error) => drop(self.fail(error)),
+            Err(error) => {
+                self.mend(&error);
+                drop(self.fail(error));
+            }
         }
     }
 
     /// What is due between two batches: the sync of outcomes, a step of forgetting.
     fn keep_house(&mut self, busy: bool) {
+        if !busy || self.waits.is_some() {
+            self.look_for_damage();
+            self.reserve.look_after(&self.shared);
+        }
         if let Err(source) = self.sync_outcomes().and_then(|()| self.forget(busy)) {
             let database = self.shared.database.clone();
-            self.say_failed(&Error::Write { database, source });
+            let error = Error::Write { database, source };
+            self.say_failed(&error);
             self.connection = None;
+            self.mend(&error);
             self.open_again();
         }
     }
@@ -244,13 +284,16 @@ impl Writer {
             return Ok(());
         }
         let mut retention = std::mem::take(&mut self.retention);
-        let step = self.commit(true, |connection| retention.step_and_pause(connection, busy));
+        let (shared, mut effects) = (Arc::clone(&self.shared), Effects::default());
+        let step = self.commit(true, |c| retention.step_and_pause(c, &shared, busy, &mut effects));
         self.retention = retention;
-        self.shared.metrics.forgotten.inc_by(step?.events);
+        shared.claims.release(std::mem::take(&mut effects.taken));
+        step?;
+        effects.tell(&shared);
         Ok(())
     }
 
-    fn fail(&mut self, error: Error) -> Arc<Error> {
+    pub(super) fn fail(&mut self, error: Error) -> Arc<Error> {
         self.connection = None;
         let reason = chain(&error);
         if self.works() {
@@ -262,8 +305,8 @@ impl Writer {
     }
 
     /// Something was committed.
-    fn succeed(&self) {
-        if !self.works() {
+    pub(super) fn succeed(&self) {
+        if !self.works() && self.waits.is_none() {
             self.become_state(State::Working);
             self.shared.metrics.failed.set(0);
             info!("The outbox works again");
@@ -283,7 +326,7 @@ impl Writer {
         *self.shared.state.borrow() == State::Working
     }
 
-    fn become_state(&self, new: State) {
+    pub(super) fn become_state(&self, new: State) {
         self.shared.state.send_if_modified(|state| std::mem::replace(state, new.clone()) != new);
     }
 }

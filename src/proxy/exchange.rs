@@ -224,7 +224,10 @@ impl Inner {
         match sent {
             Ok((response, _)) if response.status().is_success() => Err(Error::Premature),
             // The connection closes with the request that was never whole.
-            Ok((response, _closed)) => self.relay_early(response, head).await,
+            Ok((response, mut closed)) => {
+                self.upstream.go_on(&mut closed);
+                self.relay_early(response, head).await
+            }
             Err(failed) => Err(failed.after_discarding().await),
         }
     }

@@ -142,7 +142,7 @@ impl Inner {
             sleep(deadline).await;
         };
         // Either may be dropped here: the request is over then.
-        let (response, lease) = tokio::select! {
+        let (response, mut lease) = tokio::select! {
             biased;
             () = late => return Err(Error::Deadline),
             sent = send => match sent {
@@ -150,8 +150,12 @@ impl Inner {
                 Err(failed) => return Err(failed.after_discarding().await),
             },
         };
+        let early = !over.load(Ordering::Relaxed);
+        if early {
+            self.upstream.go_on(&mut lease);
+        }
         let mut response = self.relay(response, lease, head);
-        if !over.load(Ordering::Relaxed) {
+        if early {
             response.extensions_mut().insert(Early);
         }
         Ok(response)

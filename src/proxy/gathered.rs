@@ -11,9 +11,17 @@ use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
 
-/// How many connections of a worker put off what they have.
+/// The connections of a worker that write.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Gathering(Arc<AtomicUsize>);
+pub(super) struct Gathering(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// All of them.
+    open: AtomicUsize,
+    /// Those that put off what they have.
+    putting_off: AtomicUsize,
+}
 
 /// A connection that writes a body in large pieces.
 ///
@@ -39,7 +47,13 @@ const FEW: usize = 8;
 
 impl<Io> Gathered<Io> {
     pub(super) fn new(io: Io, gathering: Gathering) -> Self {
+        gathering.0.open.fetch_add(1, Ordering::Relaxed);
         Self { io, offered: 0, gathering }
+    }
+
+    /// Whether there are so many connections beside it that what each of them holds adds up.
+    pub(super) fn is_in_a_crowd(&self) -> bool {
+        self.gathering.0.open.load(Ordering::Relaxed) > FEW
     }
 
     /// Whether more may come before the next turn.
@@ -50,7 +64,7 @@ impl<Io> Gathered<Io> {
             && !(first && self.gathering.is_crowd())
         {
             if first {
-                self.gathering.0.fetch_add(1, Ordering::Relaxed);
+                self.gathering.0.putting_off.fetch_add(1, Ordering::Relaxed);
             }
             self.offered = offer;
             cx.waker().wake_by_ref();
@@ -61,22 +75,21 @@ impl<Io> Gathered<Io> {
 
     fn gathered(&mut self) {
         if std::mem::take(&mut self.offered) > 0 {
-            self.gathering.0.fetch_sub(1, Ordering::Relaxed);
+            self.gathering.0.putting_off.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
 impl<Io> Drop for Gathered<Io> {
     fn drop(&mut self) {
-        if self.offered > 0 {
-            self.gathering.0.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.gathered();
+        self.gathering.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Gathering {
     fn is_crowd(&self) -> bool {
-        self.0.load(Ordering::Relaxed) >= FEW
+        self.0.putting_off.load(Ordering::Relaxed) >= FEW
     }
 }
 
@@ -201,6 +214,6 @@ mod tests {
         assert_eq!(written.iter().filter(|written| **written).count(), 1);
         assert!(gathering.is_crowd());
         drop(crowd);
-        assert_eq!(gathering.0.load(Ordering::Relaxed), 0);
+        assert_eq!(gathering.0.putting_off.load(Ordering::Relaxed), 0);
     }
 }

@@ -172,6 +172,8 @@ mod tests {
         let config = outbox::Config {
             directory: directory.path().join("outbox"),
             subscriptions: Vec::new(),
+            bounds: outbox::Bounds::default(),
+            after_damage: outbox::AfterDamage::GoOn,
             points: Points::default(),
         };
         let outbox = Outbox::open(config, outbox::Metrics::default()).unwrap();

@@ -4,9 +4,10 @@
 //! how one request is smuggled behind another (delivery-guarantees 8.1): those connections live and die
 //! with the client's own. Requests without a body share the rest.
 //!
-//! A shared connection has no task of its own: whoever waits for an answer on it moves it on, which saves
-//! two tasks waking each other for each request. One that carries a body has, because the body goes on
-//! while its answer, or nothing at all, is waited for.
+//! A connection has no task of its own: whoever waits for an answer on it moves it on. That saves two tasks
+//! waking each other for each request and each piece of a body, and what was read of a body is written
+//! before others have their turn, while it is still in the cache. Only where the answer is there before the
+//! whole request was sent does the rest of it go on in a task.
 
 use std::collections::VecDeque;
 use std::future::Future as _;
@@ -86,7 +87,7 @@ struct Idle {
 #[derive(Debug)]
 struct Link {
     sender: SendRequest<RequestBody>,
-    /// What moves it on, unless a task does or it has ended.
+    /// What moves it on, unless a task does, or it has ended.
     driver: Option<Box<Driver>>,
 }
 
@@ -128,6 +129,9 @@ pub(super) struct Failed {
 
 /// How much of a body waits to be written, and is read of an answer at once. A head may be as long.
 const MOST: usize = 64 << 10;
+/// The same of a connection for requests with a body, where there are few of them: what is written at once is
+/// as much as is read of a client at once. There is little to read of their answers.
+const MOST_OF_A_BODY: usize = 256 << 10;
 /// The registry closes idle connections too; ours go first.
 const IDLE: Duration = Duration::from_secs(30);
 /// The most idle connections kept in one pool.
@@ -198,30 +202,34 @@ impl Upstream {
         }
     }
 
+    /// Lets a request go on by itself whose answer came before all of it was sent.
+    pub(super) fn go_on(&self, lease: &mut Lease) {
+        if let Some(connection) = lease.link.driver.take() {
+            self.0.tasks.spawn(async move { say(connection.await) });
+        }
+    }
+
     async fn dial(&self, share: Share) -> Result<Link, Error> {
         let io = self.0.connector.connect().await.map_err(|source| Error::Connect { source })?;
         // No rule asks for it, but a client that can tell us from the registry will be written some day.
         let io = Timed::new(HeardOut::new(io), self.0.stall);
         let io = Gathered::new(io, self.0.gathering.clone());
+        let most = match share {
+            Share::Own if !io.is_in_a_crowd() => MOST_OF_A_BODY,
+            _ => MOST,
+        };
         let (sender, connection) = Builder::new()
             .preserve_header_case(true)
-            .max_buf_size(MOST)
+            .max_buf_size(most)
             .handshake(TokioIo::new(io))
             .await
             .map_err(|source| Error::Exchange { source })?;
-        let driver = match share {
-            Share::Any => {
-                self.0.cleared.call_once(|| {
-                    self.0.tasks.spawn(clear(Arc::downgrade(&self.0.shared.0)));
-                });
-                Some(Box::new(connection))
-            }
-            Share::Own => {
-                self.0.tasks.spawn(async move { say(connection.await) });
-                None
-            }
-        };
-        Ok(Link { sender, driver })
+        if share == Share::Any {
+            self.0.cleared.call_once(|| {
+                self.0.tasks.spawn(clear(Arc::downgrade(&self.0.shared.0)));
+            });
+        }
+        Ok(Link { sender, driver: Some(Box::new(connection)) })
     }
 }
 

@@ -8,7 +8,12 @@
 
 mod engine;
 
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
 use pushbell::ingest;
+use pushbell::ingest::Context;
+use pushbell::ingest::Kind;
 use pushbell::registry::Ambiguous;
 use pushbell::registry::Digest;
 use pushbell::registry::Layout;
@@ -180,11 +185,25 @@ fn a_notification_of_any_bytes_is_read_or_refused() {
         "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
         "9999-12-31T23:59:59-23:59",
     ];
+    // Of zot's the half is in the headers.
+    let lines = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "zotregistry.dev"),
+        ("ce-type", "zotregistry.image.updated"),
+    ];
+    let zot =
+        lines.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+    let zot = HeaderMap::from_iter(zot);
     Target::new("../../fixtures/notifications", &words).run(|bytes| {
-        let kinds =
-            [ingest::Kind::Distribution, ingest::Kind::DockerHub, ingest::Kind::ArtifactoryPlugin];
-        for kind in kinds {
-            let read = || ingest::read(kind, bytes, Some("r.example"), OffsetDateTime::UNIX_EPOCH);
+        let context =
+            Context { registry: Some("r.example"), ..Context::at(OffsetDateTime::UNIX_EPOCH) };
+        if let Ok(detected) = Kind::detect(&HeaderMap::new(), bytes) {
+            assert!(!detected.by.is_empty());
+        }
+        for kind in Kind::ALL {
+            let headers = if kind == Kind::Zot { zot.clone() } else { HeaderMap::new() };
+            let read = || ingest::read(kind, &headers, bytes, &context);
             match read() {
                 Ok(parsed) => {
                     assert!(parsed.events.len() <= ingest::MAX_EVENTS);

@@ -20,6 +20,7 @@ use crate::support::Scripted;
 use crate::support::Sidecar;
 use crate::support::Temper;
 use crate::support::Workdir;
+use crate::support::command;
 use crate::support::free_port;
 use crate::support::until;
 
@@ -114,6 +115,9 @@ fn a_certificate_of_a_ca_is_shown_to_a_receiver_once_it_is_there() {
     );
     let yaml = yaml(&pebble, &registry.url(), port, &acme, &listener)
         .replace("serve: [registry], identity: public", "serve: [registry]");
+    let file = work.write("before.yaml", &yaml);
+    let shown = command(&work, &["certs", "show", "--config", file.to_str().unwrap()]).ok();
+    assert!(shown.err.contains("public has not been issued yet; `pushbell run` orders it"));
     let sidecar = Sidecar::with_file(&work, &yaml);
     let curl = Curl::direct(&work, &format!("http://127.0.0.1:{port}"));
     assert_eq!(curl.push("team/app", "1.0", &Image::new(&work, "client")).status, 201);

@@ -9,7 +9,9 @@ use crate::support::Index;
 use crate::support::Podman;
 use crate::support::Skopeo;
 use crate::support::Stage;
+use crate::support::command;
 use crate::support::until;
+use crate::support::with_mounts;
 
 #[test]
 fn skopeo_pushes_and_pulls_every_platform_unchanged() {
@@ -90,6 +92,32 @@ fn podman_pushes_and_pulls() {
     assert_eq!(event["subject"], "team/podman:1.0");
     let agent = event["data"]["request"]["user_agent"].as_str().unwrap();
     assert!(agent.contains("containers/"), "{agent}");
+}
+
+#[test]
+fn what_certs_trust_prints_is_all_that_skopeo_and_podman_need() {
+    let stage = Stage::open();
+    let image = Image::new(&stage.work, "trusted");
+    assert_eq!(stage.curl().push("team/app", "1.0", &image).status, 201);
+    let host = stage.sidecar.address("registry").to_string();
+    let config = stage.work.join("pushbell.yaml");
+    let words = ["certs", "trust", "--listen", &host, "--config", config.to_str().unwrap()];
+    let printed = command(&stage.work, &words).ok().out;
+    let section = printed.split("\n\n").find(|part| part.starts_with("# podman, ")).unwrap();
+    let (etc, store) = (stage.work.directory("etc"), stage.work.directory("store"));
+    let script = format!(
+        "cp -r /etc/containers/. {etc}; mount --bind {etc} /etc/containers\n\
+         skopeo='skopeo inspect --raw docker://{host}/team/app:1.0'\n\
+         podman='podman --storage-driver vfs --root {store}/root --runroot {store}/run --cgroup-manager cgroupfs \
+         --events-backend none pull --quiet {host}/team/app:1.0'\n\
+         if $skopeo || $podman; then echo trusted before; exit 9; fi\n\
+         {section}\n$skopeo; $podman\n",
+        etc = etc.display(),
+        store = store.display(),
+    );
+    let done = with_mounts(&script).ok();
+    assert!(done.err.contains("x509"), "who has not followed it does not trust us: {done:?}");
+    assert!(done.out.contains(&String::from_utf8(image.manifest).unwrap()), "{done:?}");
 }
 
 /// Docker takes every loopback address for an insecure registry: it speaks TLS with us but checks no

@@ -13,6 +13,7 @@ mod answers;
 mod artifactory;
 mod clients;
 mod connections;
+mod damage;
 mod deliver;
 mod dialects;
 mod drain;

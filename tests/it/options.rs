@@ -248,7 +248,8 @@ fn every_command_teaches_itself() {
         assert!(done.out.contains("\n  pushbell "), "an example of {words:?}: {}", done.out);
     }
     let translate = command(&work, &["translate", "--help"]).ok().out;
-    for word in ["docker-hub, artifactory-plugin]", "[possible values: native, cloudevents-binary"]
+    for word in
+        ["[possible values: auto, distribution,", "[possible values: native, cloudevents-binary"]
     {
         assert!(translate.contains(word), "{word} in {translate}");
     }
@@ -382,10 +383,25 @@ fn check_shows_where_a_preset_posts_and_what_clients_will_refuse() {
 fn the_configuration_in_the_readme_is_good() {
     let work = Workdir::new();
     let readme = include_str!("../../README.md");
-    let yaml = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let blocks: Vec<&str> =
+        readme.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     let pki = Pki::new(&work, "pki");
     let client = pki.server("client", &["client"]);
-    let yaml = yaml
+    let pair = pki.server("registry", &["registry.example.com"]);
+    let certificates: Vec<&&str> =
+        blocks.iter().filter(|block| block.starts_with("identities:")).collect();
+    assert_eq!(certificates.len(), 3, "our own CA, files, ACME");
+    for block in certificates {
+        let block = block
+            .replace("/tls/tls.crt", pair.certificate.to_str().unwrap())
+            .replace("/tls/tls.key", pair.key.to_str().unwrap());
+        let yaml = format!(
+            "registry: {{ name: registry.example.com, upstream: \"http://127.0.0.1:5000\" }}\n{block}"
+        );
+        let file = work.write("block.yaml", yaml);
+        command(&work, &["check", "--config", file.to_str().unwrap()]).ok();
+    }
+    let yaml = blocks[0]
         .replace("client.pem", client.certificate.to_str().unwrap())
         .replace("client.key", client.key.to_str().unwrap())
         .replace("build-ca.pem", pki.ca().to_str().unwrap())

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -168,6 +169,80 @@ fn every_kind_is_translated_into_every_dialect() {
 }
 
 #[test]
+fn every_registry_is_recognised_and_each_field_shown_with_its_place() {
+    let work = Workdir::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/notifications");
+    for (name, kind, shown) in [
+        ("acr-push", "acr", "tag: \"1.4.2\", from /target/tag"),
+        ("alibaba-push", "alibaba", "tag: \"latest\", from /push_data/tag"),
+        ("artifactory-pushed", "artifactory", "registry: \"acme.jfrog.io\", from /jpd_origin"),
+        (
+            "artifactory-plugin-created",
+            "artifactory-plugin",
+            "from /artifactory/webhook/data/docker/tag",
+        ),
+        ("cdevents-published", "cdevents", "registry: \"reg.example.test\", from /subject/id"),
+        ("distribution-2-push", "distribution", "size: 1582, from /events/0/target/size"),
+        ("docker-hub-documented", "docker-hub", "tag: \"latest\", from /push_data/tag"),
+        ("ecr-push", "ecr", "kind: \"index\", from /detail/manifest-media-type"),
+        ("gcr-insert", "gcr", "tag: \"1.4.2\", from /message/data#/tag"),
+        ("gitea-created", "gitea", "registry: \"git.example.test\", from /package/html_url"),
+        ("github-package", "github", "actor: \"octo-ci\", from /sender/login"),
+        ("harbor-push", "harbor", "actor: \"robot$library+ci\", from /operator"),
+        ("quay-push", "quay", "time of arrival"),
+    ] {
+        let file = fixtures.join(format!("{name}.json"));
+        let words = ["translate", "--to", "native", "-v", file.to_str().unwrap(), "--from"];
+        let by_name = command(&work, &[&words[..], &[kind]].concat()).ok();
+        let by_looks = command(&work, &[&words[..], &["auto"]].concat()).ok();
+        assert!(by_looks.err.contains(&format!("kind: {kind}, by ")), "{}", by_looks.err);
+        assert!(by_name.err.contains(shown), "{name}: {shown} in {}", by_name.err);
+        let event = |done: &Done| -> Value { serde_json::from_str(&done.out).expect("an event") };
+        assert_eq!(event(&by_name)["data"]["origin"], "notification");
+        assert_eq!(event(&by_name)["subject"], event(&by_looks)["subject"], "{name}");
+    }
+}
+
+#[test]
+fn a_header_says_what_a_body_does_not() {
+    let work = Workdir::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/notifications");
+    let file = fixtures.join("zot-updated.json");
+    let config = work.write(
+        "pushbell.yaml",
+        "registry: { name: zot.example.com, upstream: \"http://127.0.0.1:5000\" }\n",
+    );
+    let config = config.to_str().unwrap();
+    let words = ["translate", "--to", "native", "-v", "-c", config, file.to_str().unwrap()];
+    let headers = [
+        "-Hce-specversion: 1.0",
+        "-Hce-id: 1fcc4e71-3d43-4d9b-9b5e-6b4d2f3c9a10",
+        "-Hce-source: zotregistry.dev",
+        "-Hce-type: zotregistry.image.updated",
+        "-Hce-time: 2026-03-01T09:15:02.5Z",
+    ];
+    let done = command(&work, &[&words[..], &headers, &["--from", "auto"]].concat()).ok();
+    assert!(done.err.contains("kind: zot, by the header `ce-type`"), "{}", done.err);
+    assert!(done.err.contains("action: \"push\", from header ce-type"), "{}", done.err);
+    assert!(
+        done.err.contains("registry: \"zot.example.com\", from our configuration"),
+        "{}",
+        done.err
+    );
+    let event: Value = serde_json::from_str(&done.out).unwrap();
+    assert_eq!(
+        event["data"]["reference"].as_str().unwrap().split('@').next(),
+        Some("zot.example.com/team/app:1.4.2")
+    );
+    let done = command(&work, &[&words[..], &["--from", "zot"]].concat());
+    assert_eq!(done.code, 65, "{done:?}");
+    assert!(done.err.contains("the header `ce-type` is missing"), "{done:?}");
+    let done = command(&work, &[&words[..], &["--from", "zot", "-H", "nonsense"]].concat());
+    assert_eq!(done.code, 64, "{done:?}");
+    assert!(done.err.contains("`name: value`"), "{done:?}");
+}
+
+#[test]
 fn a_translation_keeps_what_was_known_and_invents_nothing() {
     let work = Workdir::new();
     let done = translate(&work, "distribution", "native", &notification("distribution")).ok();
@@ -217,6 +292,14 @@ fn a_translation_of_garbage_says_where_and_exits_65() {
         ("docker-hub", &no_tag, "tag"),
         ("artifactory-plugin", "[]", "line 1"),
         ("artifactory-plugin", "{\"artifactory\":{}}", "webhook"),
+        (
+            "harbor",
+            "{\"type\": \"PUSH_ARTIFACT\",\n \"event_data\": 7}",
+            "line 2, column 16: `event_data`",
+        ),
+        ("gcr", "{\"message\": {\"data\": \"e30K\"}}", "line 1, column 22: `message.data`"),
+        ("nexus", "{\"action\": \"CREATED\"}", "`asset` is missing"),
+        ("auto", "{\"a\": 1}", "no notification we know"),
     ] {
         let done = translate(&work, kind, "native", input);
         assert_eq!(done.code, 65, "{kind} {input}: {done:?}");
@@ -235,7 +318,7 @@ fn verify_tells_genuine_from_forged() {
     let secret = stage.work.write_secret("secret", SECRET);
     let other =
         stage.work.write_secret("other", "whsec_YW5vdGhlciBzZWNyZXQgb2YgMzIgYnl0ZXMgaGVyZQ==");
-    let verify = |secret: &std::path::Path, skip: &str, body: &[u8]| {
+    let verify = |secret: &Path, skip: &str, body: &[u8]| {
         let mut words = vec!["verify".to_owned(), "--scheme".into(), "standard-webhooks".into()];
         words.extend(["--secret-file".to_owned(), secret.display().to_string()]);
         for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {

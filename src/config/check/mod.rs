@@ -13,6 +13,7 @@ mod sign;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::outbox::Bounds;
 use crate::registry::Layout;
 
 use super::Config;
@@ -57,6 +58,9 @@ pub(super) enum Origin {
     NoFile,
 }
 
+/// The least that the outbox may be given of the disk.
+const LEAST_DISK: u64 = 256 << 20;
+
 /// Checks a whole configuration.
 pub(super) fn check(
     file: FileConfig,
@@ -86,6 +90,7 @@ pub(super) fn check(
     let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
     let log = checker.log(file.log.map(|log| log.value).unwrap_or_default());
     let outbox = file.outbox.map(|outbox| outbox.value).unwrap_or_default();
+    let bounds = checker.bounds(&outbox);
     let (on_failure, intent) = checker.outbox(outbox);
     let settle = checker.settle(file.settle.map(|settle| settle.value).unwrap_or_default());
     let (Some(registry), Some(state_directory)) = (registry, state_directory) else {
@@ -98,6 +103,7 @@ pub(super) fn check(
         state_directory,
         on_failure,
         intent,
+        bounds,
         settle,
         endpoints,
         limits,
@@ -388,6 +394,27 @@ impl Checker<'_> {
             self.wrong(&place, message, "write `sync`, or `on_failure: pass`");
         }
         (on_failure, intent)
+    }
+
+    fn bounds(&mut self, written: &file::Outbox) -> Bounds {
+        let default = Bounds::default();
+        let period = |value: &Option<Located<Period>>, default| {
+            value.as_ref().map_or(default, |v| v.value.0)
+        };
+        let count =
+            |value: &Option<Located<Count>>, default| value.as_ref().map_or(default, |v| v.value.0);
+        if let Some(disk) = written.max_disk.as_ref().filter(|disk| disk.value.0 < LEAST_DISK) {
+            let message = "its log, its reserve and a few thousand events need more room than that";
+            self.wrong(&disk.place, message, "write at least `256MiB`");
+        }
+        Bounds {
+            max_owed: written.max_owed.as_ref().map_or(default.max_owed, |v| u64::from(v.value.0)),
+            max_age: period(&written.max_age, default.max_age),
+            keep_history: period(&written.keep_history, default.keep_history),
+            keep_dead: period(&written.keep_dead, default.keep_dead),
+            keep_attempts: count(&written.keep_attempts, default.keep_attempts),
+            max_disk_bytes: written.max_disk.as_ref().map_or(default.max_disk_bytes, |v| v.value.0),
+        }
     }
 
     fn settle(&mut self, written: file::Settle) -> Settle {

@@ -255,6 +255,8 @@ fn one_mistake_is_one_problem() {
         ("limits: { connections: \"5\" }\n", 2, 24, "limits.connections", "in quotes is text"),
         ("limits: { handshake_timeout: 5s }\n", 2, 11, "limits.handshake_timeout", "the keys are"),
         ("log: { level: info, level: debug }\n", 2, 21, "log.level", "given on line 2 already"),
+        ("outbox: { max_disk: 1MiB }\n", 2, 21, "outbox.max_disk", "at least `256MiB`"),
+        ("outbox: { max_owed: 0 }\n", 2, 21, "outbox.max_owed", ""),
         ("state: { directory: ~/x }\n", 2, 21, "state.directory", "not expanded"),
     ] {
         let (l, c, k, message) = problem(&format!("{MINIMAL}{rest}"));

@@ -44,6 +44,7 @@ fn the_sample_loads_and_says_the_defaults() {
     assert_eq!(said.when.actions, left.when.actions);
     assert_eq!(config.on_failure, default.on_failure);
     assert_eq!(config.intent, default.intent);
+    assert_eq!(config.bounds, default.bounds);
     assert_eq!(config.settle, default.settle);
     assert_eq!(config.log.level, default.log.level);
 }

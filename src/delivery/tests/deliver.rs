@@ -48,6 +48,8 @@ fn open(directory: &TempDir) -> Outbox {
             filter,
             latest_only: false,
         }],
+        bounds: outbox::Bounds::default(),
+        after_damage: outbox::AfterDamage::GoOn,
         points: Points::default(),
     };
     Outbox::open(config, outbox::Metrics::default()).unwrap()
@@ -227,38 +229,6 @@ async fn a_failing_endpoint_gets_no_more_than_was_in_flight() {
     let due = outbox.claim("build", now() + Duration::from_secs(10), 99).await.unwrap();
     assert_eq!(due.len(), 20, "none is lost and none is worn out");
     assert!(due.iter().all(|claim| claim.event_failures == 0));
-    outbox.close().await;
-}
-
-#[tokio::test]
-async fn an_outage_of_seven_days_expires_what_is_that_old_and_nothing_else() {
-    let pki = Pki::new();
-    let mut receiver = Receiver::http(&pki, Demand::Anybody, HTTP1, |_, _| status(500)).await;
-    let outbox = open(&pki.directory);
-    for tag in ["a", "a", "b", "c"] {
-        push(&outbox, tag).await;
-    }
-    outbox.close().await;
-    let database = pki.directory.path().join("state/outbox.db");
-    let week = 7 * 24 * 60 * 60 * 1000;
-    let aged = rusqlite::Connection::open(database)
-        .unwrap()
-        .execute("UPDATE events SET appended_at = appended_at - ?1", [week])
-        .unwrap();
-    assert_eq!(aged, 4);
-    let outbox = open(&pki.directory);
-    let young = push(&outbox, "d").await;
-    let mut endpoint = pki.endpoint(receiver.address, HTTP1, None);
-    endpoint.concurrency = 1;
-    let running = Running::start(outbox, endpoint);
-    let expired = r#"pushbell_delivery_dead_total{endpoint="build",reason="expired"} 4"#;
-    running.until(|running| running.metrics().contains(expired)).await;
-    running.stop().await;
-    receiver.requests.recv().await.unwrap();
-    assert!(receiver.requests.try_recv().is_err(), "one probe is enough");
-    let outbox = open(&pki.directory);
-    let left = outbox.claim("build", now(), 9).await.unwrap();
-    assert_eq!(left.iter().map(|claim| claim.event.id).collect::<Vec<_>>(), [young.id]);
     outbox.close().await;
 }
 

@@ -1,3 +1,5 @@
+use std::task::Poll;
+
 use time::Duration;
 
 use crate::event::Change;
@@ -316,9 +318,16 @@ async fn a_claim_given_back_or_never_received_is_due_again() {
     append(&outbox, push("1", "a")).await;
     let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
     outbox.give_back(&claim);
-    let mut left = Box::pin(outbox.claim("a", now(), 9));
-    assert!(futures_util::poll!(&mut left).is_pending());
-    drop(left);
+    // Asked and left before the answer; where the answer was quicker, once more.
+    loop {
+        let mut left = Box::pin(outbox.claim("a", now(), 9));
+        match futures_util::poll!(&mut left) {
+            Poll::Pending => break,
+            Poll::Ready(claims) => {
+                claims.unwrap().iter().for_each(|claim| outbox.give_back(claim));
+            }
+        }
+    }
     let claim = outbox.claim("a", now(), 9).await.unwrap().remove(0);
     assert_eq!(claim.attempt, 1);
     outbox.close().await;

@@ -147,18 +147,6 @@ async fn an_outbox_that_failed_says_so_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_stops_the_outbox_with_its_name() {
-    let directory = tempfile::tempdir().unwrap();
-    open(directory.path(), &[]).close().await;
-    let database = directory.path().join("outbox/outbox.db");
-    fs::write(&database, b"SQLite format 3, but no more").unwrap();
-    let error = Outbox::open(config(directory.path(), &[]), Metrics::default()).unwrap_err();
-    assert!(matches!(error, Error::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("outbox.db is damaged"), "{error}");
-    assert!(!error.is_temporary());
-}
-
-#[tokio::test]
 async fn a_stored_event_that_cannot_be_read_holds_up_its_lane_only() {
     let directory = tempfile::tempdir().unwrap();
     let outbox = open(directory.path(), &["a"]);

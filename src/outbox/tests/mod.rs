@@ -1,6 +1,8 @@
 //! The outbox as its callers see it, on a real file.
 
 mod behaviour;
+mod bounds;
+mod damage;
 mod failures;
 mod model;
 
@@ -18,10 +20,12 @@ use crate::points::Points;
 use crate::registry::Digest;
 use crate::registry::Kind;
 
+use super::AfterDamage;
 use super::Append;
 use super::Appended;
 use super::AttemptOutcome;
 use super::Before;
+use super::Bounds;
 use super::Claim;
 use super::Class;
 use super::Config;
@@ -92,6 +96,8 @@ fn config(directory: &Path, endpoints: &[&str]) -> Config {
     Config {
         directory: directory.join("outbox"),
         subscriptions: endpoints.iter().map(subscription).collect(),
+        bounds: Bounds::default(),
+        after_damage: AfterDamage::GoOn,
         points: Points::default(),
     }
 }

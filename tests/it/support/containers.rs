@@ -133,6 +133,12 @@ impl Drop for Docker {
     }
 }
 
+/// A shell script run by root, where what it mounts is seen by nobody else.
+#[track_caller]
+pub(crate) fn with_mounts(script: &str) -> Done {
+    run(as_root("unshare").args(["--mount", "sh", "-ec", script]))
+}
+
 /// The daemon runs as root only; everything else the tests start runs as who runs them.
 fn as_root(program: &str) -> Command {
     if rustix::process::geteuid().is_root() {

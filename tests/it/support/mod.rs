@@ -28,6 +28,7 @@ pub(crate) use self::containers::Buildah;
 pub(crate) use self::containers::Docker;
 pub(crate) use self::containers::Podman;
 pub(crate) use self::containers::Skopeo;
+pub(crate) use self::containers::with_mounts;
 pub(crate) use self::curl::Curl;
 pub(crate) use self::curl::Reply;
 pub(crate) use self::http2::Http2;
