@@ -8,6 +8,8 @@ mod check;
 mod endpoint;
 mod explain;
 mod health;
+mod history;
+mod operator;
 mod run;
 mod schema;
 mod shown;
@@ -89,6 +91,8 @@ enum Command {
     Translate(translate::Arguments),
     Explain(explain::Arguments),
     Endpoint(endpoint::Arguments),
+    Events(history::Events),
+    Deliveries(history::Deliveries),
     Verify(verify::Arguments),
     Schema(schema::Arguments),
     Health(health::Arguments),
@@ -212,6 +216,8 @@ where
         Command::Translate(arguments) => translate::main(&arguments),
         Command::Explain(arguments) => explain::main(&arguments),
         Command::Endpoint(arguments) => endpoint::main(&arguments),
+        Command::Events(arguments) => history::events(&arguments),
+        Command::Deliveries(arguments) => history::deliveries(&arguments),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Schema(arguments) => schema::main(&arguments),
         Command::Health(arguments) => health::main(&arguments),

@@ -21,6 +21,7 @@ mod events;
 mod exhaustion;
 mod explain;
 mod framing;
+mod history;
 mod identities;
 mod kill;
 mod lanes;
