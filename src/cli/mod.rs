@@ -10,6 +10,7 @@ mod explain;
 mod health;
 mod history;
 mod operator;
+mod presets;
 mod run;
 mod schema;
 mod shown;
@@ -88,6 +89,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Certs(certs::Arguments),
+    Presets(presets::Arguments),
     Translate(translate::Arguments),
     Explain(explain::Arguments),
     Endpoint(endpoint::Arguments),
@@ -213,6 +215,7 @@ where
         Command::Run(arguments) => run::main(&arguments),
         Command::Check(arguments) => check::main(&arguments),
         Command::Certs(arguments) => certs::main(&arguments),
+        Command::Presets(arguments) => presets::main(&arguments),
         Command::Translate(arguments) => translate::main(&arguments),
         Command::Explain(arguments) => explain::main(&arguments),
         Command::Endpoint(arguments) => endpoint::main(&arguments),

@@ -310,7 +310,8 @@ pub(super) struct Endpoint {
     /// Its name in logs, metrics and commands: up to 64 letters, digits, `.`, `_` and `-`.
     #[schemars(required)]
     pub(super) name: Option<Located<String>>,
-    /// Where events are posted.
+    /// Where events are posted. In path and query, `{action}`, `{registry}`, `{repository}`, `{tag}` and `{digest}`
+    /// stand for what the event says, percent-encoded.
     #[schemars(required)]
     pub(super) url: Option<Located<Url>>,
     /// The body and headers it expects. Default: the preset's, else `native`.
