@@ -3,6 +3,7 @@
 //! `/healthz`, `/readyz`, `/metrics` and `/keys`, the public keys that webhooks are signed with, need no
 //! token, tell no repository, tag or person, and change nothing. Never on the path of a push.
 
+mod api;
 mod health;
 mod metrics;
 
@@ -28,6 +29,8 @@ use crate::listener::Refusal;
 use crate::listener::Serve;
 use crate::listener::Words;
 
+pub use self::api::MOST_REPLAYED;
+pub use self::api::Operated;
 pub use self::health::Detail;
 pub use self::health::Readiness;
 pub use self::health::Standing;
@@ -41,6 +44,7 @@ pub struct Admin {
     readiness: Ask,
     metrics: Arc<Registry>,
     keys: Keys,
+    operated: Operated,
 }
 
 /// Says, when asked, which public keys our webhooks are signed with: a JSON Web Key Set.
@@ -57,15 +61,15 @@ pub type Body = Full<Bytes>;
 impl Admin {
     /// From what the composition root hands over.
     #[must_use]
-    pub fn new(readiness: Ask, metrics: Arc<Registry>, keys: Keys) -> Self {
-        Self { readiness, metrics, keys }
+    pub fn new(readiness: Ask, metrics: Arc<Registry>, keys: Keys, operated: Operated) -> Self {
+        Self { readiness, metrics, keys, operated }
     }
 
     /// Answers one request below the root, or below `/_pushbell` on a listener shared with others.
     pub async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
         let page = path.strip_prefix("/_pushbell").unwrap_or(path);
         if !matches!(page, "/healthz" | "/readyz" | "/metrics" | "/keys") {
-            let known = "there is /healthz, /readyz, /metrics and /keys\n";
+            let known = "there is /healthz, /readyz, /metrics, /keys and /api/v1/\n";
             return text(StatusCode::NOT_FOUND, known);
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
@@ -108,7 +112,14 @@ impl Service<Request<Incoming>> for Admin {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let admin = self.clone();
-        Box::pin(async move { Ok(admin.answer(request.method(), request.uri().path()).await) })
+        Box::pin(async move {
+            let path = request.uri().path();
+            let path = path.strip_prefix("/_pushbell").unwrap_or(path).to_owned();
+            match path.strip_prefix("/api/v1/") {
+                Some(asked) => Ok(admin.operated.answer(request, asked).await),
+                None => Ok(admin.answer(request.method(), &path).await),
+            }
+        })
     }
 }
 

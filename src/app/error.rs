@@ -1,4 +1,5 @@
 use std::io;
+use std::path::PathBuf;
 
 use crate::certs;
 use crate::listener;
@@ -12,6 +13,14 @@ pub enum Error {
     Outbox {
         /// Why.
         source: outbox::Error,
+    },
+    /// The token that operators have to know can be neither read nor made.
+    #[error("could not use the admin token in {}: {reason}", path.display())]
+    Token {
+        /// Its file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
     },
     /// No threads.
     #[error("could not start the runtime")]

@@ -10,6 +10,7 @@ mod names;
 mod parts;
 mod readiness;
 mod renewal;
+mod token;
 mod trusts;
 mod welcome;
 
@@ -33,6 +34,7 @@ use tracing::warn;
 use crate::acme;
 use crate::acme::Acme;
 use crate::admin::Admin;
+use crate::admin::Operated;
 use crate::certs;
 use crate::config;
 use crate::config::Config;
@@ -72,6 +74,8 @@ pub use self::parts::Authority;
 pub use self::parts::AuthorityState;
 pub use self::parts::Making;
 pub use self::parts::Parts;
+pub use self::token::admin_token;
+pub use self::token::admin_token_file;
 pub use self::trusts::Trusting;
 pub use self::welcome::Started;
 pub use self::welcome::shown_authority;
@@ -216,7 +220,9 @@ impl Running {
             certificates: standing,
         };
         let keys = Arc::new(move || keys.json());
-        let admin = Admin::new(readiness.into_ask(), Arc::new(registry), keys);
+        let operated =
+            Operated { outbox: outbox.clone(), token: token::admin_token_or_new(config)? };
+        let admin = Admin::new(readiness.into_ask(), Arc::new(registry), keys, operated);
         let limits = &config.limits;
         let connections = descriptors::connections(limits.connections, descriptors);
         if connections < limits.connections {

@@ -5,11 +5,16 @@
 
 mod certs;
 mod check;
-mod events;
+mod endpoint;
+mod explain;
 mod health;
+mod history;
+mod operator;
 mod presets;
 mod run;
 mod schema;
+mod shown;
+mod transfer;
 mod translate;
 mod verify;
 
@@ -87,10 +92,13 @@ enum Command {
     Certs(certs::Arguments),
     Presets(presets::Arguments),
     Translate(translate::Arguments),
+    Explain(explain::Arguments),
+    Endpoint(endpoint::Arguments),
+    Events(history::Events),
+    Deliveries(history::Deliveries),
     Verify(verify::Arguments),
     Schema(schema::Arguments),
     Health(health::Arguments),
-    Events(events::Arguments),
 }
 
 /// Where the configuration comes from; every option of the command line overrides the file.
@@ -210,10 +218,13 @@ where
         Command::Certs(arguments) => certs::main(&arguments),
         Command::Presets(arguments) => presets::main(&arguments),
         Command::Translate(arguments) => translate::main(&arguments),
+        Command::Explain(arguments) => explain::main(&arguments),
+        Command::Endpoint(arguments) => endpoint::main(&arguments),
+        Command::Events(arguments) => history::events(&arguments),
+        Command::Deliveries(arguments) => history::deliveries(&arguments),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Schema(arguments) => schema::main(&arguments),
         Command::Health(arguments) => health::main(&arguments),
-        Command::Events(arguments) => events::main(&arguments),
     };
     match done {
         Ok(()) => Exit::Ok,

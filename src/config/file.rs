@@ -65,7 +65,6 @@ pub(super) struct FileConfig {
     /// How long, how many and how much at most.
     pub(super) limits: Option<Located<Limits>>,
     /// The pages for operators; served where a listener says `serve: [admin]`.
-    #[expect(dead_code, reason = "it has no keys in this version")]
     pub(super) admin: Option<Located<Admin>>,
     /// What is logged.
     pub(super) log: Option<Located<Log>>,
@@ -510,9 +509,15 @@ mapping!(Limits {
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Admin {}
+pub(super) struct Admin {
+    /// File that holds the token that operators have to know; one newline at its end is dropped. Default:
+    /// `admin.token` in the state directory, made at the first start.
+    pub(super) token_file: Option<Located<FilePath>>,
+    /// Environment variable that holds the token.
+    pub(super) token_env: Option<Located<String>>,
+}
 
-mapping!(Admin {} later { "token_file", "token_env" });
+mapping!(Admin { token_file, token_env });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -101,6 +101,8 @@ pub struct Config {
     pub settle: Settle,
     /// Who is told.
     pub endpoints: Vec<Endpoint>,
+    /// What operators have to know; one of our own making in the state directory, where nothing is said.
+    pub admin_token: Option<Located<Secret>>,
     /// How long, how many and how much at most.
     pub limits: Limits,
     /// What is logged.

@@ -253,7 +253,8 @@ impl Answer {
 
 /// Bytes of a peer as text on one line: what is no text is replaced, what could move a cursor, break
 /// a line or turn the direction of writing is escaped, and the whole is cut at `limit` bytes.
-pub(super) fn escaped(bytes: &[u8], limit: usize) -> String {
+#[must_use]
+pub fn escaped(bytes: &[u8], limit: usize) -> String {
     let mut text = String::new();
     for c in String::from_utf8_lossy(bytes).chars() {
         let before = text.len();

@@ -16,6 +16,7 @@ use crate::event::IntentId;
 use super::Append;
 use super::Appended;
 use super::AttemptOutcome;
+use super::DeliveryId;
 use super::Error;
 use super::append;
 use super::append::Effects;
@@ -35,6 +36,7 @@ pub(super) enum Command {
     Record(AttemptOutcome, oneshot::Sender<Result<(), Error>>),
     Intend(Box<Intent>, Durability, oneshot::Sender<Result<(), Error>>),
     Close(IntentId, Reason, oneshot::Sender<Result<(), Error>>),
+    Replay(Vec<DeliveryId>, oneshot::Sender<Result<Vec<DeliveryId>, Error>>),
     /// Something a test does to the connection.
     #[cfg(test)]
     Test(fn(&Connection) -> rusqlite::Result<()>, oneshot::Sender<()>),
@@ -49,6 +51,7 @@ pub(super) struct Done {
 pub(super) enum Reply {
     Append(Result<Vec<Appended>, Error>),
     Record(Result<(), Error>),
+    Replay(Vec<DeliveryId>),
     Written,
     #[cfg(test)]
     Test,
@@ -76,6 +79,7 @@ impl Command {
             Self::Record(..) => "record",
             Self::Intend(..) => "intend",
             Self::Close(..) => "close",
+            Self::Replay(..) => "replay",
             #[cfg(test)]
             Self::Test(..) => "test",
         }
@@ -88,6 +92,7 @@ impl Command {
         let _left = match self {
             Self::Append(_, to) => to.send(Err(error)).is_err(),
             Self::Record(_, to) => to.send(Err(error)).is_err(),
+            Self::Replay(_, to) => to.send(Err(error)).is_err(),
             Self::Intend(_, _, to) | Self::Close(_, _, to) => to.send(Err(error)).is_err(),
             #[cfg(test)]
             Self::Test(_, to) => to.send(()).is_err(),
@@ -105,6 +110,7 @@ impl Done {
             let _left = match (command, reply) {
                 (Command::Append(_, to), Reply::Append(reply)) => to.send(reply).is_err(),
                 (Command::Record(_, to), Reply::Record(reply)) => to.send(reply).is_err(),
+                (Command::Replay(_, to), Reply::Replay(owed)) => to.send(Ok(owed)).is_err(),
                 (Command::Intend(_, _, to) | Command::Close(_, _, to), Reply::Written) => {
                     to.send(Ok(())).is_err()
                 }
@@ -187,6 +193,9 @@ pub(super) fn transact(
             }
             Command::Record(outcome, _) => {
                 Reply::Record(deliveries::record(&transaction, shared, outcome, effects)?)
+            }
+            Command::Replay(ids, _) => {
+                Reply::Replay(deliveries::replay(&transaction, shared, ids, now, effects)?)
             }
             Command::Intend(intent, _, _) => {
                 intents::open(&transaction, intent, now)?;

@@ -250,6 +250,42 @@ pub(super) fn record(
     Ok(Ok(()))
 }
 
+/// Makes deliveries that have ended owed again, in their place in the lane. What was held against the event is
+/// forgotten; the numbers of its attempts go on. Says which of them.
+pub(super) fn replay(
+    connection: &Connection,
+    shared: &Shared,
+    ids: &[DeliveryId],
+    now: i64,
+    effects: &mut Effects,
+) -> rusqlite::Result<Vec<DeliveryId>> {
+    let mut again = Vec::new();
+    for id in ids {
+        let Some(endpoint) = shared.endpoints.with_mark(id.endpoint_mark()) else {
+            continue;
+        };
+        let changed = connection
+            .prepare_cached(
+                "UPDATE deliveries
+                 SET due_at = ?3, ended_at = NULL, reason = NULL, event_failures = 0,
+                     state = CASE WHEN EXISTS (
+                         SELECT 1 FROM deliveries o INDEXED BY deliveries_lane
+                         WHERE o.endpoint = ?2 AND o.lane = deliveries.lane AND o.ended_at IS NULL
+                     ) THEN 'waiting' ELSE 'ready' END
+                 WHERE event = (SELECT sequence FROM events WHERE id = ?1) AND endpoint = ?2
+                   AND ended_at IS NOT NULL",
+            )?
+            .execute(params![id.event().as_bytes(), endpoint.id, now])?;
+        if changed > 0 {
+            let owed = effects.owed.entry(endpoint.id).or_default();
+            owed.change += 1;
+            owed.claimable += 1;
+            again.push(*id);
+        }
+    }
+    Ok(again)
+}
+
 /// Lets the next of a lane go ahead, if there is one, and says which.
 pub(super) fn promote(
     connection: &Connection,

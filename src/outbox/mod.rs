@@ -21,6 +21,7 @@ mod due;
 mod endpoints;
 mod error;
 mod expiry;
+pub mod history;
 mod intents;
 mod mending;
 mod metrics;
@@ -51,6 +52,7 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use crate::event::Event;
+use crate::event::EventId;
 use crate::event::Filter;
 use crate::event::IntentId;
 use crate::points::Points;
@@ -61,6 +63,12 @@ use crate::registry::Tag;
 use self::batch::Command;
 use self::directory::Directory;
 use self::endpoints::Endpoints;
+use self::history::Cursor;
+use self::history::Page;
+use self::history::StoredAttempt;
+use self::history::StoredDelivery;
+use self::history::StoredEvent;
+use self::history::Wanted;
 use self::reader::Query;
 use self::reader::Reader;
 use self::shared::Shared;
@@ -372,6 +380,56 @@ impl Outbox {
     /// Dropped before it returns, the outcome may or may not be recorded.
     pub async fn record(&self, outcome: AttemptOutcome) -> Result<(), Error> {
         self.write(|reply| Command::Record(outcome, reply)).await
+    }
+
+    /// The events there are, newest first, from below `before` on.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn events(
+        &self,
+        before: Option<i64>,
+        limit: usize,
+    ) -> Result<Page<StoredEvent, i64>, Error> {
+        self.read(|reply| Query::Events { before, limit, reply }).await
+    }
+
+    /// One event, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn event(&self, id: EventId) -> Result<Option<StoredEvent>, Error> {
+        self.read(|reply| Query::Event { id, reply }).await
+    }
+
+    /// The deliveries there are, newest event first.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn deliveries(&self, wanted: Wanted) -> Result<Page<StoredDelivery, Cursor>, Error> {
+        self.read(|reply| Query::Deliveries { wanted: Box::new(wanted), reply }).await
+    }
+
+    /// The last attempts of a delivery, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn attempts(&self, id: DeliveryId) -> Result<Vec<StoredAttempt>, Error> {
+        self.read(|reply| Query::Attempts { id, reply }).await
+    }
+
+    /// Makes deliveries that have ended due again, with the same ids; what is still owed stays as it is. Says
+    /// which of them are owed anew. When this returns, that is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it.
+    pub async fn replay(&self, deliveries: Vec<DeliveryId>) -> Result<Vec<DeliveryId>, Error> {
+        self.write(|reply| Command::Replay(deliveries, reply)).await
     }
 
     /// Changes whenever something can newly be claimed for the endpoint: an event became owed to it,

@@ -17,12 +17,14 @@ use tokio::sync::oneshot;
 use tracing::error;
 use tracing::warn;
 
+use crate::event::EventId;
 use crate::event::IntentId;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
 use crate::telemetry::chain;
 
 use super::Claim;
+use super::DeliveryId;
 use super::Error;
 use super::Intent;
 use super::Known;
@@ -30,6 +32,13 @@ use super::due;
 use super::endpoints::Endpoint;
 use super::error::means_bad_row;
 use super::error::means_damage;
+use super::history;
+use super::history::Cursor;
+use super::history::Page;
+use super::history::StoredAttempt;
+use super::history::StoredDelivery;
+use super::history::StoredEvent;
+use super::history::Wanted;
 use super::intents;
 use super::queue::Taken;
 use super::recovery;
@@ -57,6 +66,23 @@ pub(super) enum Query {
     Intent {
         id: IntentId,
         reply: oneshot::Sender<Result<Option<Intent>, Error>>,
+    },
+    Events {
+        before: Option<i64>,
+        limit: usize,
+        reply: oneshot::Sender<Result<Page<StoredEvent, i64>, Error>>,
+    },
+    Event {
+        id: EventId,
+        reply: oneshot::Sender<Result<Option<StoredEvent>, Error>>,
+    },
+    Deliveries {
+        wanted: Box<Wanted>,
+        reply: oneshot::Sender<Result<Page<StoredDelivery, Cursor>, Error>>,
+    },
+    Attempts {
+        id: DeliveryId,
+        reply: oneshot::Sender<Result<Vec<StoredAttempt>, Error>>,
     },
     Undone {
         intent: Box<Intent>,
@@ -130,6 +156,23 @@ impl Reader {
                 let read = document.and_then(|document| {
                     let read = document.map(|document| Intent::read(id, &document)).transpose();
                     read.map_err(|source| Error::UnreadableIntent { intent: id, source })
+                });
+                reply.send(read).is_err()
+            }
+            Query::Events { before, limit, reply } => {
+                reply.send(self.query(|c| history::events(c, before, limit))).is_err()
+            }
+            Query::Event { id, reply } => {
+                reply.send(self.query(|c| history::event_of(c, id))).is_err()
+            }
+            Query::Deliveries { wanted, reply } => {
+                reply.send(self.query(|c| history::deliveries(c, &wanted))).is_err()
+            }
+            Query::Attempts { id, reply } => {
+                let shared = Arc::clone(&self.shared);
+                let endpoint = shared.endpoints.with_mark(id.endpoint_mark()).map(|e| e.id);
+                let read = self.query(|c| {
+                    endpoint.map_or(Ok(Vec::new()), |e| history::attempts(c, id.event(), e))
                 });
                 reply.send(read).is_err()
             }

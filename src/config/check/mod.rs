@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use crate::outbox::Bounds;
 use crate::registry::Layout;
+use crate::secret::Secret;
 
 use super::Config;
 use super::Identity;
@@ -80,6 +81,7 @@ pub(super) fn check(
         checker.default_identity(identities, &drafts, &name, state_directory.as_ref());
     let listeners = checker.identified(drafts, &mut identities, name.as_ref());
     let registry = checker.registry(registry, name, &identities);
+    let admin_token = file.admin.and_then(|admin| checker.admin_token(admin));
     let endpoints = checker.endpoints(file.endpoints, &identities);
     let shown: Vec<&str> = registry
         .iter()
@@ -107,6 +109,7 @@ pub(super) fn check(
         bounds,
         settle,
         endpoints,
+        admin_token,
         limits,
         log,
     })
@@ -326,6 +329,21 @@ impl Checker<'_> {
             }
         }
         Some(Look { username: username?.value, password: password?.value, realms })
+    }
+
+    /// The token that was said; where nothing is, one is made at the first start.
+    fn admin_token(&mut self, admin: Located<file::Admin>) -> Option<Located<Secret>> {
+        let Located { value, place } = admin;
+        if value.token_file.is_none() && value.token_env.is_none() {
+            return None;
+        }
+        let token = self.secret(&place, "token", value.token_file, value.token_env)?;
+        if token.expose().len() < 16 || !token.expose().iter().all(u8::is_ascii_graphic) {
+            let message =
+                "the token is shorter than 16 characters, or has one that no header can carry";
+            self.wrong(&token.place, message, "make one with `openssl rand -hex 32`");
+        }
+        Some(token)
     }
 
     fn tls(&mut self, tls: Option<Located<file::Tls>>, identities: &[Identity]) -> Tls {

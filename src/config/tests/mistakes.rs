@@ -128,7 +128,8 @@ fn one_mistake_is_one_problem() {
             "nothing can be refused in time",
         ),
         ("settle: { first_look: 20m }\n", 2, 23, "settle.first_look", "before the first look"),
-        ("admin: { token_file: x }\n", 2, 10, "admin.token_file", "not of this version"),
+        ("admin: { token_file: x }\n", 2, 22, "admin.token_file", "/start/etc/x"),
+        ("admin: { token_env: SECRET }\n", 2, 21, "admin.token_env", "openssl rand -hex 32"),
         (
             "identities: { a: { files: { certificate: c, key: k }, acme: { directory: \"https://h/\", names: [x] } } }\n",
             2,

@@ -140,7 +140,7 @@ fn the_schema_and_we_agree() {
         ("/endpoints/0/concurrency", serde_json::json!("2")),
         ("/endpoints/0/when/kinds/0", serde_json::json!("images")),
         ("/limits/manifest_copy", serde_json::json!("4MB")),
-        ("/admin/token_file", serde_json::json!("x")),
+        ("/admin/token", serde_json::json!("x")),
     ] {
         let mut value = good.clone();
         let (parent, name) = pointer.rsplit_once('/').unwrap();
