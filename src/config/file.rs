@@ -448,7 +448,8 @@ pub(super) struct Limits {
     /// Connections at the same time, over all listeners that serve the registry; further ones wait.
     #[schemars(extend("default" = 10_000))]
     pub(super) connections: Option<Located<Count>>,
-    /// TLS handshakes at the same time; further connections wait.
+    /// TLS handshakes at the same time, from the client's first message on; more wait, and one that takes
+    /// longer than a second makes room for who waits.
     #[schemars(extend("default" = 1000))]
     pub(super) handshakes: Option<Located<Count>>,
     /// How long a handshake may take; then the connection is closed.
