@@ -76,6 +76,22 @@ fn an_event_says_all_that_can_be_known() {
 }
 
 #[test]
+fn a_tag_known_from_before_a_restart_costs_the_registry_no_question() {
+    let mut stage = Stage::with("dialect: native\n", "", Registry::with_access_log);
+    let (one, two) = (Image::new(&stage.work, "one"), Image::new(&stage.work, "two"));
+    assert_eq!(stage.curl().push("team/app", "1.0", &one).status, 201);
+    stage.receiver.wait_for(1);
+    stage.revive();
+    assert_eq!(stage.curl().push("team/app", "1.0", &two).status, 201);
+    let second = stage.receiver.wait_for(2).remove(1).json();
+    assert_eq!(second["data"]["change"], "moved");
+    assert_eq!(second["data"]["previous_digest"], one.digest());
+    // The first push asked: that is what this would see.
+    let looks = |line: &String| line.contains("HEAD /v2/team/app/manifests/1.0");
+    assert_eq!(stage.registry.lines().into_iter().filter(looks).count(), 1);
+}
+
+#[test]
 fn three_pushes_of_a_tag_are_created_moved_unchanged() {
     let stage = Stage::open();
     let (one, two) = (Image::new(&stage.work, "one"), Image::new(&stage.work, "two"));
