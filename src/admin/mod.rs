@@ -4,6 +4,7 @@
 //! token, tell no repository, tag or person, and change nothing. Never on the path of a push.
 
 mod health;
+mod hosts;
 mod metrics;
 
 use std::future::Future;
@@ -31,6 +32,7 @@ use crate::listener::Words;
 pub use self::health::Detail;
 pub use self::health::Readiness;
 pub use self::health::Standing;
+pub use self::hosts::Hosts;
 
 /// Finds out, when asked, how we stand.
 pub type Ask = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Readiness> + Send>> + Send + Sync>;
@@ -41,6 +43,7 @@ pub struct Admin {
     readiness: Ask,
     metrics: Arc<Registry>,
     keys: Keys,
+    hosts: Hosts,
 }
 
 /// Says, when asked, which public keys our webhooks are signed with: a JSON Web Key Set.
@@ -48,6 +51,10 @@ pub type Keys = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What a key set is (RFC 7517 §8.5.2).
 const KEY_SET: &str = "application/jwk-set+json";
+
+/// To who asks for somebody else.
+const STRANGER: &str = "the Host of the request is none of ours: use an address, `localhost` or a name of the \
+                        listener's identity, or add the name to `admin.hosts`\n";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -58,7 +65,13 @@ impl Admin {
     /// From what the composition root hands over.
     #[must_use]
     pub fn new(readiness: Ask, metrics: Arc<Registry>, keys: Keys) -> Self {
-        Self { readiness, metrics, keys }
+        Self { readiness, metrics, keys, hosts: Hosts::default() }
+    }
+
+    /// The same for a listener that has these names.
+    #[must_use]
+    pub fn named(&self, hosts: Hosts) -> Self {
+        Self { hosts, ..self.clone() }
     }
 
     /// Answers one request below the root, or below `/_pushbell` on a listener shared with others.
@@ -108,7 +121,12 @@ impl Service<Request<Incoming>> for Admin {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let admin = self.clone();
-        Box::pin(async move { Ok(admin.answer(request.method(), request.uri().path()).await) })
+        Box::pin(async move {
+            if !admin.hosts.allow(request.version(), request.uri(), request.headers()) {
+                return Ok(text(StatusCode::MISDIRECTED_REQUEST, STRANGER));
+            }
+            Ok(admin.answer(request.method(), request.uri().path()).await)
+        })
     }
 }
 

@@ -65,7 +65,6 @@ pub(super) struct FileConfig {
     /// How long, how many and how much at most.
     pub(super) limits: Option<Located<Limits>>,
     /// The pages for operators; served where a listener says `serve: [admin]`.
-    #[expect(dead_code, reason = "it has no keys in this version")]
     pub(super) admin: Option<Located<Admin>>,
     /// What is logged.
     pub(super) log: Option<Located<Log>>,
@@ -503,11 +502,15 @@ mapping!(Limits {
     drain,
 });
 
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
-pub(super) struct Admin {}
+pub(super) struct Admin {
+    /// Names under which the pages answer, beside `localhost`, every address, and the names of the
+    /// listener's identities; the first label can be `*`. Default: none.
+    pub(super) hosts: Option<Located<Vec<Located<Covered>>>>,
+}
 
-mapping!(Admin {} later { "token_file", "token_env" });
+mapping!(Admin { hosts } later { "token_file", "token_env" });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -88,6 +88,9 @@ pub(super) fn check(
         .collect();
     checker.reachable(&identities, &listeners, &shown);
     let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
+    let admin = file.admin.map(|admin| admin.value).unwrap_or_default();
+    let admin_hosts = admin.hosts.map(|hosts| hosts.value).unwrap_or_default();
+    let admin_hosts = admin_hosts.into_iter().map(|host| host.value.0).collect();
     let log = checker.log(file.log.map(|log| log.value).unwrap_or_default());
     let outbox = file.outbox.map(|outbox| outbox.value).unwrap_or_default();
     let bounds = checker.bounds(&outbox);
@@ -107,6 +110,7 @@ pub(super) fn check(
         settle,
         endpoints,
         limits,
+        admin_hosts,
         log,
     })
 }
