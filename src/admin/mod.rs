@@ -5,6 +5,7 @@
 
 mod api;
 mod health;
+mod hosts;
 mod metrics;
 
 use std::future::Future;
@@ -34,6 +35,7 @@ pub use self::api::Operated;
 pub use self::health::Detail;
 pub use self::health::Readiness;
 pub use self::health::Standing;
+pub use self::hosts::Hosts;
 
 /// Finds out, when asked, how we stand.
 pub type Ask = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Readiness> + Send>> + Send + Sync>;
@@ -45,6 +47,7 @@ pub struct Admin {
     metrics: Arc<Registry>,
     keys: Keys,
     operated: Operated,
+    hosts: Hosts,
 }
 
 /// Says, when asked, which public keys our webhooks are signed with: a JSON Web Key Set.
@@ -52,6 +55,10 @@ pub type Keys = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// What a key set is (RFC 7517 §8.5.2).
 const KEY_SET: &str = "application/jwk-set+json";
+
+/// To who asks for somebody else.
+const STRANGER: &str = "the Host of the request is none of ours: use an address, `localhost` or a name of the \
+                        listener's identity, or add the name to `admin.hosts`\n";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -62,7 +69,13 @@ impl Admin {
     /// From what the composition root hands over.
     #[must_use]
     pub fn new(readiness: Ask, metrics: Arc<Registry>, keys: Keys, operated: Operated) -> Self {
-        Self { readiness, metrics, keys, operated }
+        Self { readiness, metrics, keys, operated, hosts: Hosts::default() }
+    }
+
+    /// The same for a listener that has these names.
+    #[must_use]
+    pub fn named(&self, hosts: Hosts) -> Self {
+        Self { hosts, ..self.clone() }
     }
 
     /// Answers one request below the root, or below `/_pushbell` on a listener shared with others.
@@ -113,6 +126,9 @@ impl Service<Request<Incoming>> for Admin {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let admin = self.clone();
         Box::pin(async move {
+            if !admin.hosts.allow(request.version(), request.uri(), request.headers()) {
+                return Ok(text(StatusCode::MISDIRECTED_REQUEST, STRANGER));
+            }
             let path = request.uri().path();
             let path = path.strip_prefix("/_pushbell").unwrap_or(path).to_owned();
             match path.strip_prefix("/api/v1/") {

@@ -180,6 +180,8 @@ impl Running {
         for mistake in names::mistakes(config, &parts) {
             warn!(reason = mistake.words, "Clients will not trust what we show them");
         }
+        let hosts: Vec<_> =
+            bound.iter().map(|bound| names::hosts(config, &parts, bound.config)).collect();
         if let Some(weaker) = readiness::weaker(config.intent) {
             warn!(intents = weaker, "Pushes are kept less well than they could be");
         }
@@ -238,13 +240,14 @@ impl Running {
         let aside = Room::new(OPERATORS, OPERATORS, 0);
         let proxies = workers.each(|()| proxy.apart());
         let here = Workers::here().each(|()| proxy.clone());
-        for Bound { listener, config } in bound {
+        for (Bound { listener, config }, hosts) in bound.into_iter().zip(hosts) {
             let serves = |what| config.serves.contains(&what);
             let (work, room, proxies) = match (serves(Serve::Registry), serves(Serve::Acme)) {
                 (true, _) => (&requests, &room, &proxies),
                 (false, true) => (&requests, &room, &here),
                 (false, false) => (&operators, &aside, &here),
             };
+            let admin = admin.named(hosts);
             let fronts = proxies.each(|proxy| front(config, proxy, &admin, &answers.tokens));
             let context = listener::Context {
                 tasks: work.tasks.clone(),

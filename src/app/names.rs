@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::admin::Hosts;
 use crate::certs::Purpose;
 use crate::certs::covers;
 use crate::certs::list_names;
@@ -108,6 +109,12 @@ fn unnamed<'a>(
         return None;
     }
     Some((default, list_names(self::names(config, parts, default))))
+}
+
+/// What the pages of a listener are known by: every name of its certificates, and what the operator added.
+pub(super) fn hosts(config: &Config, parts: &Parts, listener: &config::Listener) -> Hosts {
+    let shown = listener.all_identities().flat_map(|shown| names(config, parts, shown));
+    Hosts::new(shown.chain(config.admin_hosts.iter().cloned()).collect())
 }
 
 /// The names that an identity is for, or will be once it is there.

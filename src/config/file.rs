@@ -527,7 +527,7 @@ mapping!(Limits {
     drain,
 });
 
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct Admin {
     /// File that holds the token that operators have to know; one newline at its end is dropped. Default:
@@ -535,9 +535,12 @@ pub(super) struct Admin {
     pub(super) token_file: Option<Located<FilePath>>,
     /// Environment variable that holds the token.
     pub(super) token_env: Option<Located<String>>,
+    /// Names under which the pages answer, beside `localhost`, every address, and the names of the
+    /// listener's identities; the first label can be `*`. Default: none.
+    pub(super) hosts: Option<Located<Vec<Located<Covered>>>>,
 }
 
-mapping!(Admin { token_file, token_env });
+mapping!(Admin { token_file, token_env, hosts });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

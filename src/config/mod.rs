@@ -106,6 +106,8 @@ pub struct Config {
     pub admin_token: Option<Located<Secret>>,
     /// How long, how many and how much at most.
     pub limits: Limits,
+    /// Further names under which the pages for operators answer.
+    pub admin_hosts: Vec<String>,
     /// What is logged.
     pub log: Log,
 }

@@ -373,24 +373,21 @@ impl Inner {
         );
     }
 
-    /// Starts to find out what the tag names now, while the client's bytes are still arriving. Nothing is
-    /// to be found out about a tag that our own table knows. Where it has to be asked, the look does not
-    /// wait for its answer, and counts only where the table has never heard of the tag.
+    /// Starts to find out what the tag names now, while the client's bytes are still arriving. Our own table is
+    /// asked first, and the registry only about a tag of which the table has never heard.
     fn look_before(&self, exchange: &Exchange) -> impl Future<Output = Before> + use<> {
         let tag = exchange.reference.tag().filter(|t| !self.known.contain(&exchange.repository, t));
         let finding_out = tag.cloned().map(|tag| {
             let (outbox, look) = (self.outbox.clone(), self.look.clone());
             let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
-            let looked = (repository.clone(), exchange.artifactory.clone(), tag.clone());
-            let looking = self.tasks.spawn(async move {
-                let look = look.at_tag(&looked.0, looked.1.as_ref(), &looked.2);
-                timeout(LOOK, look).await.unwrap_or(Before::Unknown)
-            });
+            let artifactory = exchange.artifactory.clone();
             self.tasks.spawn(async move {
-                match outbox.last_digest_at(&registry, &repository, &tag).await {
-                    Ok(Known::Never) => looking.await.unwrap_or(Before::Unknown),
-                    _ => Before::Unknown,
-                }
+                let Ok(Known::Never) = outbox.last_digest_at(&registry, &repository, &tag).await
+                else {
+                    return Before::Unknown;
+                };
+                let look = look.at_tag(&repository, artifactory.as_ref(), &tag);
+                timeout(LOOK, look).await.unwrap_or(Before::Unknown)
             })
         });
         async move {

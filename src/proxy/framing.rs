@@ -2,6 +2,11 @@
 //!
 //! hyper and h2 have parsed it already, and refuse most of what is broken. This refuses what they let pass;
 //! the numbers are those of the framing table (delivery-guarantees 8.1).
+//!
+//! What they do not let us see passes, and reaches the registry as we have understood it: what follows a `#`
+//! in a target of HTTP/2, or of a head that came in one piece with the request before it, is cut off; a bare
+//! LF ends a line of HTTP/1.1 trailers, which go nowhere (H12). And h2 itself answers a head above 64 KiB:
+//! 431 without a body, so not in the registry's error shape.
 
 use http::HeaderMap;
 use http::HeaderName;

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 
+use crate::support::Curl;
 use crate::support::Image;
 use crate::support::Pki;
 use crate::support::Registry;
@@ -31,6 +32,52 @@ fn only_admin_is_on_the_admin_listener_and_only_the_registry_on_its_own() {
         let (ours, theirs) = (stage.curl().get(path), direct.get(path));
         assert_eq!((ours.status, ours.body), (theirs.status, theirs.body), "{path}");
     }
+}
+
+/// A page in the operator's browser can have its own name point to us; it cannot say that it is somebody else.
+#[test]
+fn only_who_knows_our_name_is_answered() {
+    let work = Workdir::new();
+    let registry = Registry::start(&work);
+    let sidecar = Sidecar::with_file(
+        &work,
+        &format!(
+            "registry: {{ name: registry.example.com, upstream: {} }}\n\
+             identities: {{ registry: {{ local_ca: {{ names: [registry.example.com, \"*.ours.example\", localhost] }} }} }}\n\
+             listeners:\n\
+             \x20 - {{ address: \"127.0.0.1:0\", serve: [admin] }}\n\
+             \x20 - {{ address: \"127.0.0.1:0\", serve: [registry, admin], identity: registry }}\n\
+             admin: {{ hosts: [pushbell.registry.svc] }}\n",
+            registry.url()
+        ),
+    );
+    let (shared, own) = (Curl::through(&work, &sidecar), Curl::direct(&work, &sidecar.admin("")));
+    for (host, both) in [
+        ("localhost", (200, 200)),
+        ("127.0.0.1:1", (200, 200)),
+        ("[::1]", (200, 200)),
+        ("Pushbell.Registry.SVC:9443", (200, 200)),
+        ("registry.example.com", (200, 421)),
+        ("a.ours.example", (200, 421)),
+        ("evil.example", (421, 421)),
+        ("localhost.evil.example", (421, 421)),
+        ("127.0.0.1.evil.example", (421, 421)),
+    ] {
+        let line = format!("Host: {host}");
+        let asked = |curl: &Curl, path: &str| curl.call(path, &["--header", &line]);
+        for page in ["/healthz", "/readyz", "/metrics", "/nothing"] {
+            let found = |status| if page == "/nothing" && status == 200 { 404 } else { status };
+            let path = format!("/_pushbell{page}");
+            let answers = (asked(&shared, &path), asked(&own, page));
+            let statuses = (answers.0.status, answers.1.status);
+            assert_eq!(statuses, (found(both.0), found(both.1)), "{host} {page}");
+            if both.1 == 421 {
+                assert!(answers.1.text().contains("admin.hosts"), "{:?}", answers.1);
+            }
+        }
+    }
+    // What is the registry's is asked for by whatever name.
+    assert_eq!(shared.call("/v2/", &["--header", "Host: evil.example"]).status, 200);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::support::PASSWORD;
 use crate::support::Registry;
 use crate::support::Stage;
 use crate::support::USER;
+use crate::support::until;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 const EVERYTHING: &str = "dialect: native\nwhen: { actions: [push, delete], untagged: true }\n";
@@ -73,6 +74,26 @@ fn an_event_says_all_that_can_be_known() {
     let (started, answered) = (time(&data["started_at"]), time(&data["answered_at"]));
     assert!(before <= started && started <= answered && answered <= request.at, "{data}");
     assert!(time(&event["time"]) <= request.at && time(&event["time"]) >= started);
+}
+
+#[test]
+fn a_tag_known_from_before_a_restart_costs_the_registry_no_question() {
+    let mut stage = Stage::with("dialect: native\n", "", Registry::with_access_log);
+    let (one, two) = (Image::new(&stage.work, "one"), Image::new(&stage.work, "two"));
+    assert_eq!(stage.curl().push("team/app", "1.0", &one).status, 201);
+    stage.receiver.wait_for(1);
+    stage.revive();
+    assert_eq!(stage.curl().push("team/app", "1.0", &two).status, 201);
+    // What was told before may be told again, since nobody wrote down yet that it was.
+    let second = until("the second push", || {
+        let told = stage.receiver.requests().into_iter().map(|request| request.json());
+        told.into_iter().find(|event| event["data"]["digest"] == two.digest())
+    });
+    assert_eq!(second["data"]["change"], "moved");
+    assert_eq!(second["data"]["previous_digest"], one.digest());
+    // The first push asked: that is what this would see.
+    let looks = |line: &String| line.contains("HEAD /v2/team/app/manifests/1.0");
+    assert_eq!(stage.registry.lines().into_iter().filter(looks).count(), 1);
 }
 
 #[test]

@@ -66,7 +66,7 @@ const LEAST_DISK: u64 = 256 << 20;
 
 /// Checks a whole configuration.
 pub(super) fn check(
-    file: FileConfig,
+    mut file: FileConfig,
     origin: &Origin,
     overrides: &Overrides,
     environment: &Environment,
@@ -82,6 +82,9 @@ pub(super) fn check(
         checker.default_identity(identities, &drafts, &name, state_directory.as_ref());
     let listeners = checker.identified(drafts, &mut identities, name.as_ref());
     let registry = checker.registry(registry, name, &identities);
+    let hosts = file.admin.as_mut().and_then(|admin| admin.value.hosts.take());
+    let admin_hosts = hosts.map(|hosts| hosts.value).unwrap_or_default();
+    let admin_hosts = admin_hosts.into_iter().map(|host| host.value.0).collect();
     let admin_token = file.admin.and_then(|admin| checker.admin_token(admin));
     let endpoints = checker.endpoints(file.endpoints, &identities);
     let shown: Vec<&str> = registry
@@ -112,6 +115,7 @@ pub(super) fn check(
         endpoints,
         admin_token,
         limits,
+        admin_hosts,
         log,
     })
 }
