@@ -63,7 +63,7 @@ impl Question {
             }
         }
         let weaker_outbox = self.outbox.weaknesses().into_iter();
-        degraded.extend(weaker_outbox.map(|what| Detail { part: "outbox", what }));
+        degraded.extend(weaker_outbox.map(|(part, what)| Detail { part, what }));
         let weaker = weaker(self.intent);
         degraded.extend(weaker.map(|what| Detail { part: "intents", what: what.to_owned() }));
         let unrecorded = self.proxy.unrecorded();

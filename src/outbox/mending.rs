@@ -64,6 +64,10 @@ impl Writer {
 
     /// Where that is wanted, takes no events until the damaged file is gone.
     pub(super) fn wait_for_an_operator(&mut self) {
+        // Where nothing was ever damaged the file system is not asked.
+        if !self.shared.is_weak(Weakness::Damaged) {
+            return;
+        }
         let database = &self.shared.database;
         let Some(kept) = salvage::kept(database) else {
             if self.waits.take().is_some() {

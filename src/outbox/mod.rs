@@ -451,9 +451,9 @@ impl Outbox {
         self.0.0.state.subscribe()
     }
 
-    /// What is weaker than promised while it takes appends, in words (rule D9).
+    /// What is weaker than promised while it takes appends: which part, and how in words (rule D9).
     #[must_use]
-    pub fn weaknesses(&self) -> Vec<String> {
+    pub fn weaknesses(&self) -> Vec<(&'static str, String)> {
         self.0.0.weaknesses()
     }
 

@@ -59,6 +59,16 @@ pub(super) enum Weakness {
     Damaged,
 }
 
+impl Weakness {
+    /// Which part of us is weaker, in readiness. That the outbox takes nothing is `outbox`.
+    fn part(self) -> &'static str {
+        match self {
+            Self::Disk | Self::Reserve => "disk",
+            Self::Damaged => "damage",
+        }
+    }
+}
+
 impl Shared {
     pub(super) fn new(
         database: PathBuf,
@@ -118,8 +128,13 @@ impl Shared {
         self.file.load(Ordering::SeqCst)
     }
 
-    pub(super) fn weaknesses(&self) -> Vec<String> {
-        self.weak().values().cloned().collect()
+    pub(super) fn is_weak(&self, what: Weakness) -> bool {
+        self.weak().contains_key(&what)
+    }
+
+    /// The part and the words of each.
+    pub(super) fn weaknesses(&self) -> Vec<(&'static str, String)> {
+        self.weak().iter().map(|(what, words)| (what.part(), words.clone())).collect()
     }
 
     fn weak(&self) -> MutexGuard<'_, BTreeMap<Weakness, String>> {

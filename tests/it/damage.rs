@@ -101,7 +101,7 @@ fn a_full_disk_is_said_while_there_is_room_in_reserve() {
     stage.receiver.wait_for(pushed + 1);
     fs::remove_file(state.join("somebody-elses")).unwrap();
     until("the reserve to come back", || {
-        (reserve.exists() && !degraded(&stage).contains("outbox")).then_some(())
+        (reserve.exists() && !degraded(&stage).contains("reserve")).then_some(())
     });
     stage.sidecar.stop();
     drop(disk);

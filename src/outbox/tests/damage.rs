@@ -28,7 +28,7 @@ async fn what_is_no_database_is_kept_byte_for_byte_and_said_until_it_is_taken_aw
     fs::write(&database, garbage).unwrap();
     let outbox = open(directory.path(), &["a"]);
     assert_eq!(fs::read(&kept).unwrap(), garbage);
-    assert!(outbox.weaknesses()[0].contains("outbox.db.damaged"), "{:?}", outbox.weaknesses());
+    assert!(outbox.weaknesses()[0].1.contains("outbox.db.damaged"), "{:?}", outbox.weaknesses());
     append(&outbox, push("1", "a")).await;
     outbox.close().await;
     // A second damage does not take the place of the first.
@@ -171,7 +171,7 @@ async fn the_reserve_goes_when_the_disk_is_full_and_comes_back() {
     outbox.0.0.writes.put(Command::Test(full, done)).await.unwrap();
     wait.await.unwrap();
     assert!(!reserve.exists());
-    assert!(outbox.weaknesses()[0].contains("reserve"), "{:?}", outbox.weaknesses());
+    assert!(outbox.weaknesses()[0].1.contains("reserve"), "{:?}", outbox.weaknesses());
     append(&outbox, push("1", "a")).await;
     until("the reserve again", || reserve.exists() && outbox.weaknesses().is_empty()).await;
     outbox.close().await;
