@@ -29,6 +29,7 @@ mod options;
 mod paths;
 mod proxied;
 mod push;
+mod rebinding;
 mod recover;
 mod reload;
 mod settle;

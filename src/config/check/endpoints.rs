@@ -17,6 +17,8 @@ use crate::config::read::quoted;
 use crate::config::units::Count;
 use crate::config::units::Period;
 use crate::config::url::Url;
+use crate::connect::address::Host;
+use crate::connect::address::Policy;
 use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
@@ -92,6 +94,7 @@ impl Checker<'_> {
         let allowed = value.insecure_http.is_some_and(|allowed| allowed.value);
         if let Some(url) = &url {
             self.secure(url, allowed, "`insecure_http: true`");
+            self.dialled(url);
         }
         let plain = url.as_ref().is_some_and(|url| !url.is_https());
         if let Some(tls) = value.tls.as_ref().filter(|_| plain && allowed) {
@@ -136,6 +139,17 @@ impl Checker<'_> {
             "write an `https://` URL; or {how}, and everyone on the way can read and change what is sent"
         );
         self.wrong(&url.place, message, remedy);
+    }
+
+    /// Rule V3, for an address; what a name resolves to is checked at each attempt.
+    pub(super) fn dialled(&mut self, url: &Located<Url>) {
+        let host = url.uri().host().map(str::parse::<Host>);
+        if let Some(Ok(Host::Address(address))) = host
+            && let Err(class) = Policy::for_endpoint().check(address)
+        {
+            let message = format!("{address} is {class}, and never dialled");
+            self.wrong(&url.place, message, "write the name or the address of the receiver itself");
+        }
     }
 
     fn dialect(
@@ -294,6 +308,7 @@ impl Checker<'_> {
                 continue;
             };
             self.secure(&url, overrides.webhook_insecure_http, "give `--webhook-insecure-http`");
+            self.dialled(&url);
             let name = match index {
                 0 => "webhook".to_owned(),
                 index => format!("webhook-{}", index + 1),
