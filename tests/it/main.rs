@@ -17,6 +17,7 @@ mod damage;
 mod deliver;
 mod dialects;
 mod drain;
+mod egress;
 mod events;
 mod exhaustion;
 mod framing;

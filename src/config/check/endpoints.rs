@@ -104,6 +104,7 @@ impl Checker<'_> {
         let dialect = self.dialect(value.dialect, value.preset.as_ref());
         let when = self.when(value.when.map(|when| when.value).unwrap_or_default());
         let tls = self.tls(value.tls, identities);
+        let proxy = value.proxy.map(|proxy| self.proxy(proxy));
         let sign = value.sign.map(|sign| self.sign(sign, &tls, identities));
         let headers = self.headers(value.headers);
         let answers = value.answers.map_or(Answers::Plain, |answers| answers.value);
@@ -116,6 +117,10 @@ impl Checker<'_> {
             preset: value.preset.map(|preset| preset.value),
             when,
             tls,
+            proxy: match proxy {
+                Some(proxy) => Some(proxy?),
+                None => None,
+            },
             sign: match sign {
                 Some(sign) => Some(sign?),
                 None => None,
@@ -320,6 +325,7 @@ impl Checker<'_> {
                 preset: None,
                 when: Filter::default(),
                 tls: Tls { ca: ca.clone(), identity: None },
+                proxy: None,
                 sign: sign.clone(),
                 answers: Answers::Plain,
                 headers: Vec::new(),
