@@ -43,6 +43,7 @@ use crate::config::Upstream;
 use crate::delivery;
 use crate::delivery::Delivery;
 use crate::delivery::sign::PublicKeys;
+use crate::event::Action;
 use crate::listener;
 use crate::listener::Room;
 use crate::listener::Workers;
@@ -360,6 +361,10 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
         on_failure: match config.on_failure {
             OnFailure::Pass => proxy::OnFailure::Pass,
             OnFailure::Reject => proxy::OnFailure::Reject,
+        },
+        mounts: match config.endpoints.iter().any(|e| e.when.actions.contains(&Action::Mount)) {
+            true => proxy::Mounts::Told,
+            false => proxy::Mounts::Untold,
         },
         limits: proxy::Limits {
             manifest_answer: limits.upstream_manifest,

@@ -6,6 +6,7 @@
 mod certs;
 mod check;
 mod health;
+mod presets;
 mod run;
 mod schema;
 mod translate;
@@ -83,6 +84,7 @@ enum Command {
     Run(run::Arguments),
     Check(check::Arguments),
     Certs(certs::Arguments),
+    Presets(presets::Arguments),
     Translate(translate::Arguments),
     Verify(verify::Arguments),
     Schema(schema::Arguments),
@@ -204,6 +206,7 @@ where
         Command::Run(arguments) => run::main(&arguments),
         Command::Check(arguments) => check::main(&arguments),
         Command::Certs(arguments) => certs::main(&arguments),
+        Command::Presets(arguments) => presets::main(&arguments),
         Command::Translate(arguments) => translate::main(&arguments),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Schema(arguments) => schema::main(&arguments),

@@ -311,7 +311,8 @@ pub(super) struct Endpoint {
     /// Its name in logs, metrics and commands: up to 64 letters, digits, `.`, `_` and `-`.
     #[schemars(required)]
     pub(super) name: Option<Located<String>>,
-    /// Where events are posted.
+    /// Where events are posted. In path and query, `{action}`, `{registry}`, `{repository}`, `{tag}` and `{digest}`
+    /// stand for what the event says, percent-encoded.
     #[schemars(required)]
     pub(super) url: Option<Located<Url>>,
     /// The body and headers it expects. Default: the preset's, else `native`.
@@ -472,7 +473,8 @@ pub(super) struct Limits {
     /// Connections at the same time, over all listeners that serve the registry; further ones wait.
     #[schemars(extend("default" = 10_000))]
     pub(super) connections: Option<Located<Count>>,
-    /// TLS handshakes at the same time; further connections wait.
+    /// TLS handshakes at the same time, from the client's first message on; more wait, and one that takes
+    /// longer than a second makes room for who waits.
     #[schemars(extend("default" = 1000))]
     pub(super) handshakes: Option<Located<Count>>,
     /// How long a handshake may take; then the connection is closed.

@@ -205,7 +205,7 @@ macro_rules! words_of_parts {
 words_of_parts! {
     Dialect, "dialect", "a dialect such as `native`", later &[];
     Preset, "preset", "a preset such as `build-service-docker`", later &[];
-    Action, "action", "an action such as `push`", later &["mount", "pull"];
+    Action, "action", "an action such as `push`", later &["pull"];
     Change, "change", "a change such as `moved`", later &[];
     Origin, "origin", "an origin such as `proxy`", later &[];
     Kind, "kind", "a kind such as `image`", later &[];
@@ -247,6 +247,7 @@ mod tests {
         let later = Action::parse("pull").unwrap_err();
         assert!(later.message.contains("not of this version yet"), "{later:?}");
         assert_eq!(Action::parse("delete"), Ok(Action::Delete));
+        assert_eq!(Action::parse("mount"), Ok(Action::Mount));
         assert!(Action::parse("pushed").unwrap_err().remedy.contains("`push`"));
     }
 }

@@ -28,6 +28,7 @@ pub mod retry;
 pub mod sign;
 #[cfg(test)]
 mod tests;
+pub mod url;
 mod wire;
 mod worker;
 
@@ -70,7 +71,8 @@ use self::worker::Worker;
 pub struct Endpoint {
     /// Its name, as in the configuration, the outbox, logs and metrics.
     pub name: String,
-    /// Where to post: scheme, host and path. Who is connected to is the connector's business.
+    /// Where to post: scheme, host and path, with [`url`]'s placeholders. Who is connected to is the connector's
+    /// business.
     pub url: Uri,
     /// Connections to it, with its trust and our identity.
     pub connector: Connector,
@@ -179,7 +181,7 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// If the dialect has no words for the event.
+    /// If the dialect has no words for the event, or the URL asks for what it does not know.
     pub fn request(
         &self,
         event: &Event,
@@ -187,6 +189,7 @@ impl Endpoint {
         timestamp: OffsetDateTime,
     ) -> Result<Request<Bytes>, Unwritable> {
         let payload = self.dialect.write(event, delivery_id)?;
+        let url = url::fill(&self.url, event)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, USER_AGENT);
         if let Some(content_type) = &payload.content_type {
@@ -206,7 +209,7 @@ impl Endpoint {
         }
         let mut request = Request::new(Bytes::from(payload.body));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.url.clone();
+        *request.uri_mut() = url;
         *request.headers_mut() = headers;
         match &self.signer {
             Some(signer) => signer.sign(&mut request, delivery_id, timestamp),

@@ -133,7 +133,8 @@ impl Filter {
         match rule {
             Rule::Actions => self.actions.contains(&event.action),
             Rule::Repositories => self.repositories.allow(event.repository.as_str()),
-            Rule::Untagged => self.untagged || event.tag.is_some(),
+            // What is mounted is a blob, and has no tag whatever is wanted of manifests.
+            Rule::Untagged => self.untagged || event.tag.is_some() || event.action == Action::Mount,
             Rule::Tags => event.tag.as_ref().is_none_or(|tag| self.wants_tag(tag, event.kind)),
             Rule::Changes => {
                 self.changes.is_empty() || event.change.is_none_or(|c| self.changes.contains(&c))
@@ -160,6 +161,7 @@ impl Filter {
             Rule::Actions => event.action.as_str().to_owned(),
             Rule::Repositories => self.repositories.why(event.repository.as_str()),
             Rule::Untagged if event.tag.is_some() => "it has a tag".to_owned(),
+            Rule::Untagged if event.action == Action::Mount => "it is of a blob".to_owned(),
             Rule::Untagged => "it has no tag".to_owned(),
             Rule::Tags => match &event.tag {
                 None => "it has no tag".to_owned(),
@@ -347,6 +349,10 @@ mod tests {
         assert_eq!(filter.wants(&signature), Err(Rule::Tags));
         let asking = Filter { kinds: Some(vec![Kind::Signature]), ..Filter::default() };
         assert_eq!(asking.wants(&signature), Ok(()));
+        let mounted = Event { action: Action::Mount, tag: None, kind: None, ..event.clone() };
+        assert_eq!(filter.wants(&mounted), Err(Rule::Actions));
+        let asking = Filter { actions: vec![Action::Mount], ..Filter::default() };
+        assert_eq!(asking.wants(&mounted), Ok(()));
         let sbom = Event { kind: Some(Kind::Sbom), ..event };
         assert_eq!(filter.wants(&sbom), Err(Rule::Kinds));
     }

@@ -46,7 +46,8 @@ pub struct Event {
     pub artifactory: Option<ArtifactoryName>,
     /// The tag, where the manifest was pushed or deleted by one.
     pub tag: Option<Tag>,
-    /// The digest of the manifest; unknown for the delete of a tag, and to sources that do not tell it.
+    /// The digest of the manifest, or of the blob that was mounted; unknown for the delete of a tag, and to
+    /// sources that do not tell it.
     pub digest: Option<Digest>,
     /// What the manifest is.
     pub kind: Option<Kind>,

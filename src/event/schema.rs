@@ -83,7 +83,7 @@ pub struct Data {
     pub artifactory: Option<ArtifactoryData>,
     /// The tag; null where the manifest was named by its digest.
     pub tag: Option<String>,
-    /// The digest of the manifest; null where the registry does not tell it.
+    /// The digest of the manifest, or of the blob that was mounted; null where the registry does not tell it.
     pub digest: Option<String>,
     /// `registry/repository:tag@digest`, as far as known.
     pub reference: String,

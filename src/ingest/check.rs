@@ -1,7 +1,10 @@
 //! The one pass over a whole notification: RFC 8259, with a limit to nesting and no key twice.
 
 use std::collections::HashSet;
+use std::hash::Hash;
+use std::hash::Hasher;
 
+use super::MAX_REPAIRS_NAMED;
 use super::error::Problem;
 use super::error::excerpt;
 use super::json::Escapes;
@@ -14,13 +17,39 @@ pub(super) struct Check<'a> {
     text: &'a str,
     pub(super) at: usize,
     escapes: Escapes,
-    /// Where escapes are that JSON does not have.
-    pub(super) repaired: Vec<usize>,
+    pub(super) repaired: Repaired,
+}
+
+/// Where escapes are that JSON does not have.
+#[derive(Debug, Default)]
+pub(super) struct Repaired {
+    /// The first of them; a text of nothing else must not need more memory than it is long.
+    pub(super) first: Vec<usize>,
+    /// All of them.
+    pub(super) count: usize,
+}
+
+/// A key as it is written, the same as every other way to write it. Sixteen bytes for each key: what a set of
+/// them may need is a multiple of what the document is long.
+struct Key<'a>(&'a str);
+
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || unescaped(self.0) == unescaped(other.0)
+    }
+}
+
+impl Eq for Key<'_> {}
+
+impl Hash for Key<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        unescaped(self.0).hash(state);
+    }
 }
 
 impl<'a> Check<'a> {
     pub(super) fn new(text: &'a str, escapes: Escapes) -> Self {
-        Self { text, at: 0, escapes, repaired: Vec::new() }
+        Self { text, at: 0, escapes, repaired: Repaired::default() }
     }
 
     /// Checks everything; where the value begins.
@@ -76,12 +105,10 @@ impl<'a> Check<'a> {
             }
             self.string()?;
             let inner = self.text.get(start + 1..self.at - 1).unwrap_or_default();
-            let key = unescaped(inner);
-            if keys.contains(&key) {
+            if !keys.insert(Key(inner)) {
                 self.at = start;
-                return Err(Problem::Duplicate(excerpt(&key)));
+                return Err(Problem::Duplicate(excerpt(&unescaped(inner))));
             }
-            keys.insert(key);
             self.space();
             if self.peek() != Some(b':') {
                 return Err(Problem::Expected("`:` behind the key"));
@@ -155,7 +182,10 @@ impl<'a> Check<'a> {
                 }
             }
             Some(mark) if self.escapes == Escapes::Lenient && mark.is_ascii_punctuation() => {
-                self.repaired.push(self.at);
+                self.repaired.count += 1;
+                if self.repaired.first.len() < MAX_REPAIRS_NAMED {
+                    self.repaired.first.push(self.at);
+                }
                 self.at += 2;
             }
             _ => return Err(Problem::Escape),

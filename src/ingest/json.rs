@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::check::Check;
+use super::check::Repaired;
 use super::error::Error;
 use super::error::Position;
 
@@ -29,7 +30,7 @@ pub(super) struct Document<'a> {
     text: &'a str,
     root: usize,
     /// Where escapes were that JSON does not have.
-    pub(super) repaired: Vec<usize>,
+    pub(super) repaired: Repaired,
     /// What points to it, where it came out of another document: `/message/data#`.
     pub(super) inside: &'static str,
 }
@@ -311,7 +312,7 @@ mod tests {
         let text = r#"{"a": "VOLUME [\/x\] \["}"#;
         assert!(read(text).is_err());
         let document = Document::read(text, Escapes::Lenient).unwrap();
-        assert_eq!(document.repaired, [18, 21]);
+        assert_eq!((&document.repaired.first[..], document.repaired.count), (&[18, 21][..], 2));
         assert_eq!(document.root().member("a").unwrap().text().unwrap(), "VOLUME [/x] [");
         assert!(Document::read(r#""\x""#, Escapes::Lenient).is_err());
     }

@@ -155,12 +155,12 @@ fn text_of(bytes: &[u8]) -> Result<&str, Error> {
 }
 
 fn warn_of_repairs(document: &Document<'_>, text: &str, reading: &mut Reading<'_>) {
-    for byte in document.repaired.iter().take(MAX_REPAIRS_NAMED) {
+    for byte in &document.repaired.first {
         let at = document.position(*byte);
         let mark = text.get(byte + 1..byte + 2).unwrap_or_default();
         reading.warn(format!("{at}: `\\{mark}` is not an escape of JSON, read as `{mark}`"));
     }
-    let more = document.repaired.len().saturating_sub(MAX_REPAIRS_NAMED);
+    let more = document.repaired.count - document.repaired.first.len();
     if more > 0 {
         reading.warn(format!("{more} more escapes that are not JSON's, read the same way"));
     }

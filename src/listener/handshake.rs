@@ -2,12 +2,13 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 
+use rustls::server::Acceptor;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use tokio::time::sleep;
 use tokio::time::timeout_at;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
@@ -33,7 +34,7 @@ where
 }
 
 /// Accepts TLS within the deadline, or closes: most failures are scanners and probes, so they are a
-/// counter and a `debug` line, not a warning each.
+/// counter and a `debug` line, not a warning each. Who has said nothing yet takes nobody's turn.
 pub(super) async fn accept<Io>(
     io: Io,
     tls: Arc<rustls::ServerConfig>,
@@ -44,19 +45,32 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let in_turn = async {
-        let _turn = context.room.handshakes.acquire().await.map_err(io::Error::other)?;
-        TlsAcceptor::from(tls).accept(io).await
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+        let turn = context.room.handshakes.take().await.map_err(io::Error::other)?;
+        tokio::select! {
+            biased;
+            accepted = hello.into_stream(tls) => accepted,
+            () = turn.over() => Err(io::Error::new(io::ErrorKind::TimedOut, Crowded)),
+        }
     };
     match in_time(in_turn, deadline, context).await? {
         // Boxed, because whatever serves it has several places for it.
         Ok(stream) => Some(Box::new(stream)),
         Err(error) => {
-            context.metrics.refused("handshake");
+            let crowded = error.get_ref().is_some_and(|error| error.is::<Crowded>());
+            context.metrics.refused(if crowded { "handshakes" } else { "handshake" });
             debug!(%error, "TLS handshake failed");
             None
         }
     }
 }
+
+/// Others waited for the turn of this handshake.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "it took more than a second while others waited, and there are as many as `limits.handshakes` allows"
+)]
+struct Crowded;
 
 /// Nothing if it takes too long, or if the listener stops and it is not over soon: who has connected by then
 /// is about to ask.

@@ -25,6 +25,7 @@ mod seldom;
 mod spare;
 mod stream;
 mod timed;
+mod turns;
 mod windows;
 mod workers;
 
@@ -56,6 +57,7 @@ pub use self::timed::Timed;
 pub use self::workers::PerWorker;
 pub use self::workers::Workers;
 
+use self::turns::Turns;
 use self::windows::Windows;
 
 /// What one listener needs to know.
@@ -170,20 +172,19 @@ pub struct Words {
 #[derive(Debug, Clone)]
 pub struct Room {
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    handshakes: Arc<Turns>,
     windows: Windows,
 }
 
 impl Room {
     /// Room for so many. Further connections wait in the kernel's queue, further handshakes for their
-    /// turn. HTTP/2 connections promise their clients windows of at most `memory` bytes together, and small
+    /// turn, which comes at the latest when another had it for a second. HTTP/2 connections promise their clients windows of at most `memory` bytes together, and small
     /// windows to those for whom nothing of it is left.
     #[must_use]
     pub fn new(connections: usize, handshakes: usize, memory: usize) -> Self {
-        let room = |n: usize| Arc::new(Semaphore::new(n.min(Semaphore::MAX_PERMITS)));
         Self {
-            connections: room(connections),
-            handshakes: room(handshakes),
+            connections: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            handshakes: Arc::new(Turns::new(handshakes)),
             windows: Windows::new(memory),
         }
     }

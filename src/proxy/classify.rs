@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
-use http::header;
 use time::OffsetDateTime;
 
 use crate::event::Action;
@@ -30,8 +26,6 @@ use crate::registry::MediaType;
 use crate::registry::Reference;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
-use crate::registry::percent_decoded;
-use crate::telemetry::printable;
 
 use super::observe::Observation;
 
@@ -64,9 +58,6 @@ pub(super) enum Coding {
 
 const CONTENT_DIGEST: &str = "docker-content-digest";
 const OCI_TAG: &str = "oci-tag";
-/// How much of a client's own words an event keeps.
-const WORDS: usize = 256;
-
 impl Exchange {
     /// The intent: the event as it would be, before the registry has answered.
     pub(super) fn intent(&self, seen: Option<&Observation>) -> Intent {
@@ -92,11 +83,15 @@ impl Exchange {
             reference => vec![reference.tag().cloned()],
         };
         let told = header_text(answer, CONTENT_DIGEST).and_then(|d| Digest::from_str(d).ok());
-        let told = told.filter(|_| self.action == Action::Push);
+        let told = told.filter(|_| self.action != Action::Delete);
         let ours = intent.event.digest.clone();
         let (digest, integrity) = match intent.event.digest_from {
             Some(DigestFrom::Response) => (told.or(ours), Some(Integrity::Unknown)),
             Some(DigestFrom::Bytes) => {
+                let integrity = compared(ours.as_ref(), told);
+                (ours, Some(integrity))
+            }
+            None if self.action == Action::Mount => {
                 let integrity = compared(ours.as_ref(), told);
                 (ours, Some(integrity))
             }
@@ -221,63 +216,7 @@ fn compared(ours: Option<&Digest>, told: Option<Digest>) -> Integrity {
     }
 }
 
-/// The tags a push asks for in its query, once each, read as registries read it: escapes taken out once.
-pub(super) fn tags_of(query: Option<&str>) -> Vec<Tag> {
-    let mut tags: Vec<Tag> = Vec::new();
-    for pair in query.unwrap_or_default().split('&') {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if percent_decoded(key).as_deref() != Some("tag") {
-            continue;
-        }
-        // A `+` would be a space, which no tag has: it need not be told from one.
-        let tag = percent_decoded(value).and_then(|tag| tag.parse().ok());
-        if let Some(tag) = tag.filter(|tag| !tags.contains(tag)) {
-            tags.push(tag);
-        }
-    }
-    tags
-}
-
-/// Who a request says it is from: the user of Basic authentication (RFC 7617), or the subject of a bearer
-/// token that is a JWT (RFC 7519 §4.1.2). Never the password or the token.
-pub(super) fn actor_of(headers: &HeaderMap) -> Actor {
-    let name = header_text(headers, header::AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, rest) = value.split_once(' ')?;
-        if scheme.eq_ignore_ascii_case("basic") {
-            let pair = String::from_utf8(STANDARD.decode(rest.trim()).ok()?).ok()?;
-            Some(pair.split_once(':')?.0.to_owned())
-        } else if scheme.eq_ignore_ascii_case("bearer") {
-            let payload = rest.trim().split('.').nth(1)?;
-            let claims = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-            let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
-            Some(claims.get("sub")?.as_str()?.to_owned())
-        } else {
-            None
-        }
-    });
-    let name = name.map(|name| printable(&name, WORDS)).filter(|name| !name.is_empty());
-    Actor { name }
-}
-
-/// The client's `User-Agent`, fit to be kept.
-pub(super) fn user_agent_of(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::USER_AGENT)?;
-    Some(printable(&String::from_utf8_lossy(value.as_bytes()), WORDS))
-}
-
-/// The media type of the body, and whether it is coded.
-pub(super) fn content_of(headers: &HeaderMap) -> (Option<MediaType>, Coding) {
-    let media_type = header_text(headers, header::CONTENT_TYPE.as_str());
-    let coding = header_text(headers, header::CONTENT_ENCODING.as_str());
-    let coding = match coding {
-        None => Coding::Identity,
-        Some(coding) if coding.eq_ignore_ascii_case("identity") => Coding::Identity,
-        Some(_) => Coding::Encoded,
-    };
-    (media_type.and_then(|m| m.parse().ok()), coding)
-}
-
-fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
@@ -286,6 +225,7 @@ mod tests {
     use http::HeaderName;
     use http::HeaderValue;
 
+    use super::super::asked::tags_of;
     use super::super::observe::Reader;
     use super::*;
     use crate::budget::Budget;
@@ -369,16 +309,6 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_asked_for_in_any_spelling() {
-        let names = |query| -> Vec<String> {
-            tags_of(query).iter().map(|tag: &Tag| tag.as_str().to_owned()).collect()
-        };
-        assert_eq!(names(Some("tag=a&tag=b&tag=a&x=c&tag")), ["a", "b"]);
-        assert_eq!(names(Some("tag=%31.0&%74ag=b&tag=%zz&tag=a+b&tag=%2e")), ["1.0", "b"]);
-        assert!(names(None).is_empty());
-    }
-
-    #[test]
     fn sizes_beyond_all_numbers_make_no_total() {
         let manifest =
             format!(r#"{{"config":{{"size":1}},"layers":[{{"size":{}}}]}}"#, u64::MAX - 1);
@@ -407,16 +337,5 @@ mod tests {
         assert_eq!((by_digest[0].tag.clone(), by_digest[0].digest.clone()), (None, Some(digest)));
         let by_tag = events(&exchange(Action::Delete, "1.0"), None, &none);
         assert_eq!((by_tag[0].digest.clone(), by_tag[0].tag.is_some()), (None, true));
-    }
-
-    #[test]
-    fn the_actor_is_read_and_the_secret_left() {
-        let basic = headers(&[("Authorization", "Basic Y2ktYm90OnNlY3JldA==")]);
-        assert_eq!(actor_of(&basic).name.as_deref(), Some("ci-bot"));
-        let jwt = format!("Bearer e30.{}.x", URL_SAFE_NO_PAD.encode(r#"{"sub":"rob\u0007ot"}"#));
-        assert_eq!(actor_of(&headers(&[("Authorization", &jwt)])).name.as_deref(), Some("robot"));
-        for none in ["Bearer opaque", "Basic !!", "Basic", "Negotiate x y"] {
-            assert_eq!(actor_of(&headers(&[("Authorization", none)])), Actor::default(), "{none}");
-        }
     }
 }

@@ -322,7 +322,7 @@ impl Inner {
     }
 
     /// P5: the events on the disk, and their intent gone with the same transaction.
-    async fn append(&self, append: Append) -> Result<(), outbox::Error> {
+    pub(super) async fn append(&self, append: Append) -> Result<(), outbox::Error> {
         let started = Instant::now();
         if self.points.bends("relay-first") {
             let bent = self.clone();

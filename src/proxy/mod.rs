@@ -5,6 +5,7 @@
 //! say that there is no answer, or that a request can be understood in two ways.
 
 mod answer;
+mod asked;
 mod classify;
 mod error;
 mod exchange;
@@ -19,6 +20,7 @@ mod linger;
 mod location;
 mod look;
 mod metrics;
+mod mount;
 mod observe;
 mod overlap;
 mod paced;
@@ -51,21 +53,16 @@ use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use hyper::service::Service;
-use time::OffsetDateTime;
 use tokio::time::sleep;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 use tracing::warn;
-use uuid::Uuid;
 
 use crate::body::BoxError;
 use crate::body::discard;
 use crate::budget::Budget;
 use crate::connect::Connector;
-use crate::event;
-use crate::event::Action;
-use crate::event::IntentId;
 use crate::listener::Incoming;
 use crate::listener::Network;
 use crate::listener::Peer;
@@ -76,11 +73,9 @@ use crate::outbox::Outbox;
 use crate::points::Points;
 use crate::registry::Ambiguous;
 use crate::registry::Layout;
-use crate::registry::Route;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
 
-use self::classify::Exchange;
 use self::forward::DISCARD;
 use self::forward::DISCARDED;
 use self::forward::Head;
@@ -121,6 +116,8 @@ pub struct Config {
     pub intent: Option<Durability>,
     /// What to do with a push whose event cannot be kept.
     pub on_failure: OnFailure,
+    /// Whether mounts are events.
+    pub mounts: Mounts,
     /// Whether a push waits for the answer to another of the same tag.
     pub serialize_tag: bool,
     /// When to look at pushes of unknown end.
@@ -129,6 +126,15 @@ pub struct Config {
     pub limits: Limits,
     /// Where a test ends us.
     pub points: Points,
+}
+
+/// Whether a blob that a repository takes over from another one is an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mounts {
+    /// It is: an endpoint asks for mounts.
+    Told,
+    /// It is none.
+    Untold,
 }
 
 /// When to look at pushes of unknown end (delivery-guarantees 3.5).
@@ -376,7 +382,10 @@ impl Inner {
         let bodied = body.is_some();
         let answered = match self.exchange_of(&parts, &head) {
             Some(exchange) => self.clone().observed(exchange, head, body, session).await,
-            None => self.forward(&head, body, &session).await,
+            None => match self.mount_of(&parts, &head) {
+                Some(mount) => self.clone().mount(mount, &head, body, &session).await,
+                None => self.forward(&head, body, &session).await,
+            },
         };
         let response = answered.unwrap_or_else(|error| {
             self.metrics.failed(&error);
@@ -402,38 +411,6 @@ impl Inner {
             "Request answered"
         );
         ended_for(parts.version, response)
-    }
-
-    /// The exchange a request is, if it may change what a tag names.
-    fn exchange_of(&self, parts: &Parts, head: &Head) -> Option<Exchange> {
-        let action = match parts.method {
-            Method::PUT => Action::Push,
-            Method::DELETE => Action::Delete,
-            _ => return None,
-        };
-        let (route, artifactory) = self.config.layout.route(parts.uri.path());
-        let Route::Manifest { repository, reference } = route else {
-            return None;
-        };
-        let (media_type, coding) = classify::content_of(&head.headers);
-        Some(Exchange {
-            intent: IntentId::now(),
-            action,
-            registry: self.config.registry.clone(),
-            repository,
-            artifactory,
-            reference,
-            tags: classify::tags_of(parts.uri.query()),
-            media_type,
-            coding,
-            actor: classify::actor_of(&head.headers),
-            request: event::Request {
-                id: Some(Uuid::now_v7().to_string()),
-                address: head.client.address.map(|address| address.to_string()),
-                user_agent: classify::user_agent_of(&head.headers),
-            },
-            started_at: OffsetDateTime::now_utc(),
-        })
     }
 }
 

@@ -71,7 +71,7 @@ impl Layout {
             },
         };
         let mut route = Route::below_v2(below).unwrap_or(Route::Other);
-        let Route::Manifest { repository, .. } = &mut route else {
+        let (Route::Manifest { repository, .. } | Route::Upload { repository }) = &mut route else {
             return (route, None);
         };
         let name = match (named.map(str::parse::<RepositoryKey>), key) {

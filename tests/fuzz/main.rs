@@ -11,9 +11,13 @@ mod engine;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::header::AUTHORIZATION;
 use pushbell::ingest;
 use pushbell::ingest::Context;
 use pushbell::ingest::Kind;
+use pushbell::ingest::auth::Credential;
+use pushbell::ingest::auth::Keys;
+use pushbell::ingest::auth::Presented;
 use pushbell::registry::Ambiguous;
 use pushbell::registry::Digest;
 use pushbell::registry::Layout;
@@ -23,6 +27,7 @@ use pushbell::registry::RepositoryName;
 use pushbell::registry::Route;
 use pushbell::registry::Tag;
 use pushbell::registry::percent_decoded;
+use pushbell::secret::Secret;
 use time::OffsetDateTime;
 
 use self::engine::Target;
@@ -211,6 +216,68 @@ fn a_notification_of_any_bytes_is_read_or_refused() {
                 }
                 Err(error) => assert!(!error.to_string().is_empty()),
             }
+        }
+    });
+}
+
+#[test]
+fn nothing_that_anybody_presents_is_believed() {
+    let words = [
+        "sha256=",
+        "Bearer ",
+        "Basic ",
+        "v1,",
+        "v1a,",
+        ".",
+        "eyJhbGciOiJSUzI1NiJ9",
+        "eyJhbGciOiJub25lIn0",
+        "{\"alg\":\"RS256\"}",
+        "1614265330",
+        "=",
+        "\"",
+        "%",
+    ];
+    let secret = [Secret::new(b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_vec())];
+    let jwks = br#"{"keys": [{"kty": "RSA", "kid": "a", "n": "AQABAQAB", "e": "AQAB"}]}"#;
+    let mut credentials: Vec<Credential> = Kind::ALL
+        .into_iter()
+        .filter_map(|kind| Credential::signature(kind, &secret).ok())
+        .collect();
+    credentials.extend([
+        Credential::bearer(&secret).unwrap(),
+        Credential::basic("ci", &secret).unwrap(),
+        Credential::header(AUTHORIZATION, &secret).unwrap(),
+        Credential::standard_webhooks(&secret).unwrap(),
+        Credential::google("audience", "email", Keys::read(jwks).unwrap()),
+    ]);
+    let names = [
+        "authorization",
+        "x-hub-signature-256",
+        "x-gitea-signature",
+        "x-jfrog-event-auth",
+        "x-nexus-webhook-signature",
+        "x-europa-signature",
+        "webhook-signature",
+    ];
+    Target::new("credential", &words).run(|bytes| {
+        let Ok(value) = HeaderValue::from_bytes(bytes) else {
+            return;
+        };
+        let mut headers = HeaderMap::new();
+        for name in names {
+            headers.insert(name, value.clone());
+        }
+        headers.insert("webhook-id", HeaderValue::from_static("1"));
+        headers.insert("webhook-timestamp", HeaderValue::from_static("0"));
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let presented = Presented { headers: &headers, path_token: None, body: b"{}", now };
+        for credential in &credentials {
+            let refused = credential.verify(&presented).expect_err("nobody knows the secret");
+            let said = refused.to_string();
+            assert!(!said.contains("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), "{said}");
+        }
+        if let Err(error) = Keys::read(bytes) {
+            assert!(!error.to_string().is_empty());
         }
     });
 }

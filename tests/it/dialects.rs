@@ -154,6 +154,27 @@ fn a_preset_completes_a_bare_host_and_keeps_a_whole_path() {
     }
 }
 
+#[test]
+fn url_and_headers_are_what_the_endpoint_says() {
+    let work = crate::support::Workdir::new();
+    let registry = crate::support::Registry::start(&work);
+    let pki = crate::support::Pki::new(&work, "receiver-pki");
+    let receiver = crate::support::Receiver::start(&pki, crate::support::Asks::Nothing);
+    let url = receiver.url("/{action}/{digest}?tag={tag}&image={registry}/{repository}");
+    let lines = "dialect: acr\nheaders: { User-Agent: Go-http-client/1.1, Content-Type: application/json; v=1 }";
+    let yaml = Stage::file(&work, &registry, &pki, &format!("\"{url}\""), lines);
+    let sidecar = crate::support::Sidecar::with_file(&work, &yaml);
+    let image = Image::new(&work, "url");
+    let curl = crate::support::Curl::through(&work, &sidecar);
+    assert_eq!(curl.push("team/app", "1.0", &image).status, 201);
+    let request = receiver.wait_for(1).remove(0);
+    let digest = image.digest().replace(':', "%3A");
+    let expected = format!("/push/{digest}?tag=1.0&image=registry.example.com/team%2Fapp");
+    assert_eq!(request.path, expected);
+    assert_eq!(request.header("user-agent"), Some("Go-http-client/1.1"));
+    assert_eq!(request.header("content-type"), Some("application/json; v=1"));
+}
+
 /// One signed endpoint for each of these dialects, at a path of its name.
 fn endpoints(dialects: &[&str]) -> Stage {
     let work = crate::support::Workdir::new();
@@ -210,7 +231,7 @@ fn every_dialect_tells_one_tag_in_one_post() {
 
 #[test]
 fn others_read_what_we_call_a_cloud_event() {
-    let dialects = ["native", "cloudevents-binary", "cdevents-0.4", "cdevents-0.5"];
+    let dialects = ["native", "cloudevents-binary", "cdevents", "cdevents-0.5"];
     let stage = endpoints(&dialects);
     let image = Image::new(&stage.work, "cloudevents");
     assert_eq!(stage.curl().push("team/app", "1.4.2", &image).status, 201);
@@ -229,12 +250,13 @@ fn others_read_what_we_call_a_cloud_event() {
             |name: &str| read["attributes"][name].as_str().unwrap_or_default().to_owned();
         let data = read["data"].clone();
         assert_eq!(attribute("source"), "https://registry.example.com", "{request:?}");
-        let Some(version) = request.path.strip_prefix("/cdevents-") else {
+        let Some(version) = request.path.strip_prefix("/cdevents") else {
             assert_eq!(attribute("type"), "dev.pushbell.image.push.v1");
             assert_eq!(attribute("subject"), "team/app:1.4.2");
             assert_eq!(data["digest"], image.digest());
             continue;
         };
+        let version = if version.is_empty() { "0.4" } else { "0.5" };
         assert_eq!(attribute("type"), data["context"]["type"].as_str().unwrap());
         assert_eq!(attribute("id"), data["context"]["id"].as_str().unwrap());
         assert_eq!(attribute("subject"), data["subject"]["id"].as_str().unwrap(), "{request:?}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::support::Curl;
+use crate::support::Dialer;
 use crate::support::Http2;
 use crate::support::Raw;
 use crate::support::Scripted;
@@ -35,6 +36,32 @@ fn took(began: Instant, limit: u64) {
     let (took, limit) = (began.elapsed(), Duration::from_secs(limit));
     assert!(took + Duration::from_millis(50) >= limit, "closed after {took:?}, before {limit:?}");
     assert!(took <= limit + SLACK, "closed after {took:?}, which is long after {limit:?}");
+}
+
+/// Only who waits for it has anything of a turn that somebody else does not use.
+#[test]
+fn handshakes_that_do_not_go_on_keep_nobody_out() {
+    let registry = obliging();
+    let work = Workdir::new();
+    let limits = "limits: { handshakes: 4, handshake: 55s }\n";
+    let sidecar = Sidecar::before(&work, &registry.url(), limits);
+    let (dialer, curl) = (Dialer::new(&sidecar), Curl::through(&work, &sidecar));
+    let silent: Vec<Raw> = (0..40).map(|_| dialer.connect()).collect();
+    let began = Instant::now();
+    assert_eq!(curl.get("/v2/").status, 200, "those who say nothing take no turn");
+    // Each who only greets has to go where somebody waits, and four are there at any time.
+    let greeted: Vec<Raw> = (0..12).map(|_| dialer.greet()).collect();
+    assert_eq!(curl.get("/v2/").status, 200);
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    let page = Curl::direct(&work, &sidecar.admin("")).get("/metrics").text();
+    let refused = |reason: &str| {
+        let line = format!("pushbell_listener_connections_refused_total{{reason=\"{reason}\"}} ");
+        let found = page.lines().find_map(|l| l.strip_prefix(&line).map(str::to_owned));
+        found.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    assert!((9..=12).contains(&refused("handshakes")), "{page}");
+    assert_eq!(refused("handshake_deadline"), 0);
+    drop((silent, greeted));
 }
 
 #[test]

@@ -236,6 +236,7 @@ fn every_command_teaches_itself() {
         &["certs", "renew", "--help"],
         &["certs", "show", "--help"],
         &["certs", "trust", "--help"],
+        &["presets", "--help"],
         &["translate", "--help"],
         &["verify", "--help"],
         &["schema", "--help"],

@@ -23,7 +23,7 @@ const KINDS: [&str; 3] = ["distribution", "docker-hub", "artifactory-plugin"];
 pub(crate) const DIALECTS: [&str; 22] = [
     "native",
     "cloudevents-binary",
-    "cdevents-0.4",
+    "cdevents",
     "cdevents-0.5",
     "flat",
     "distribution",
@@ -100,7 +100,7 @@ fn told(dialect: &str, body: &Value) -> Option<(Value, Value, bool)> {
     match dialect {
         "native" => at("/data/repository", "/data/tag", true),
         "cloudevents-binary" | "flat" => at("/repository", "/tag", true),
-        "cdevents-0.4" | "cdevents-0.5" => at("/customData/repository", "/customData/tag", true),
+        "cdevents" | "cdevents-0.5" => at("/customData/repository", "/customData/tag", true),
         "distribution" | "distribution-v2" => {
             assert_eq!(body["events"].as_array().unwrap().len(), 1);
             at("/events/0/target/repository", "/events/0/target/tag", true)

@@ -19,17 +19,20 @@ use crate::config::units::Period;
 use crate::config::url::Url;
 use crate::connect::address::Host;
 use crate::connect::address::Policy;
+use crate::delivery;
 use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
 use crate::delivery::may_be_set;
 use crate::delivery::sign::Scheme;
+use crate::delivery::url::PLACEHOLDERS;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
 
 use super::Checker;
 use super::NAME_REMEDY;
 use super::is_name;
+use super::preset::with_presets;
 
 /// How long an attempt may take, where nothing is said.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -95,6 +98,7 @@ impl Checker<'_> {
         if let Some(url) = &url {
             self.secure(url, allowed, "`insecure_http: true`");
             self.dialled(url);
+            self.placeholders(url);
         }
         let plain = url.as_ref().is_some_and(|url| !url.is_https());
         if let Some(tls) = value.tls.as_ref().filter(|_| plain && allowed) {
@@ -105,10 +109,20 @@ impl Checker<'_> {
         let when = self.when(value.when.map(|when| when.value).unwrap_or_default());
         let tls = self.tls(value.tls, identities);
         let proxy = value.proxy.map(|proxy| self.proxy(proxy));
-        let sign = value.sign.map(|sign| self.sign(sign, &tls, identities));
-        let headers = self.headers(value.headers);
-        let answers = value.answers.map_or(Answers::Plain, |answers| answers.value);
-        let timeout = self.timeout(value.timeout);
+        let preset = value.preset.as_ref();
+        let sign = value.sign.map(|sign| {
+            let sign = self.presumed(sign, preset);
+            self.sign(sign, &tls, identities)
+        });
+        // One that could not be read has its own problem.
+        if !matches!(sign, Some(None)) {
+            self.known(preset, url.as_ref(), sign.as_ref().and_then(Option::as_ref));
+        }
+        let headers = with_presets(preset, self.headers(value.headers));
+        let usual = preset.and_then(|preset| preset.timeout()).unwrap_or(TIMEOUT);
+        let timeout = self.timeout(value.timeout, usual);
+        let usual = preset.map_or(Answers::Plain, |preset| preset.answers());
+        let answers = value.answers.map_or(usual, |answers| answers.value);
         let concurrency = self.concurrency(value.concurrency);
         Some(Endpoint {
             name: name?,
@@ -132,6 +146,13 @@ impl Checker<'_> {
             rate: value.rate.map(|rate| rate.value),
             latest_only: value.latest_only.is_some_and(|wanted| wanted.value),
         })
+    }
+
+    fn placeholders(&mut self, url: &Located<Url>) {
+        if let Err(invalid) = delivery::url::check(url.uri()) {
+            let remedy = format!("there are {PLACEHOLDERS}; a brace itself is `%7B` or `%7D`");
+            self.wrong(&url.place, invalid.to_string(), remedy);
+        }
     }
 
     /// Rule V1.
@@ -263,11 +284,11 @@ impl Checker<'_> {
         headers
     }
 
-    fn timeout(&mut self, timeout: Option<Located<Period>>) -> Duration {
+    fn timeout(&mut self, timeout: Option<Located<Period>>, usual: Duration) -> Duration {
         if let Some(timeout) = timeout.as_ref().filter(|timeout| timeout.0 > MAX_TIMEOUT) {
             self.wrong(&timeout.place, "no attempt may take so long", "write at most `30m`");
         }
-        timeout.map_or(TIMEOUT, |timeout| timeout.0)
+        timeout.map_or(usual, |timeout| timeout.0)
     }
 
     fn concurrency(&mut self, concurrency: Option<Located<Count>>) -> usize {

@@ -7,6 +7,7 @@ mod acme;
 mod endpoints;
 mod identities;
 mod listeners;
+mod preset;
 mod proxies;
 mod secrets;
 mod sign;

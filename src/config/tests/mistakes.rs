@@ -360,6 +360,21 @@ fn one_mistake_in_an_endpoint_is_one_problem() {
 }
 
 #[test]
+fn what_stands_for_nothing_in_a_url_is_found() {
+    for (url, words) in [
+        ("https://h/{repo}", "in the place of `{repo}`"),
+        ("https://h/?tag={tag", "no other one"),
+        ("https://h/?filter={a:1}", "there are `{action}`, `{registry}`"),
+        ("https://{tag}.example.com/", "`{tag}.example.com`"),
+    ] {
+        let text = format!("{MINIMAL}endpoints: [{{ name: a, url: \"{url}\" }}]\n");
+        let (_, _, key, message) = problem(&text);
+        assert_eq!(key, "endpoints[0].url", "{message}");
+        assert!(message.contains(words), "{url}: {message}");
+    }
+}
+
+#[test]
 fn one_mistake_in_the_registry_is_one_problem() {
     for (text, column, key, words) in [
         ("registry: { name: a.b }", 0, "registry.upstream", "is missing in etc/pushbell.yaml"),

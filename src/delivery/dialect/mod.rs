@@ -78,7 +78,7 @@ dialects! {
     /// The same in binary mode: attributes in headers, our event as the body.
     CloudEventsBinary = "cloudevents-binary", |event, _| Ok(cloudevents_binary::write(event));
     /// CDEvents 0.4, `artifact.published` and `artifact.deleted`.
-    CdEvents04 = "cdevents-0.4", |event, _| cdevents::V0_4.write(event);
+    CdEvents04 = "cdevents", |event, _| cdevents::V0_4.write(event);
     /// CDEvents 0.5, the same.
     CdEvents05 = "cdevents-0.5", |event, _| cdevents::V0_5.write(event);
     /// One flat object with what most filters ask for.
@@ -162,6 +162,12 @@ pub enum Unwritable {
         /// Which dialect.
         dialect: Dialect,
     },
+    /// The endpoint's URL has a place for what this event does not know.
+    #[error("{}", url(placeholder))]
+    Url {
+        /// What stands between the braces; nothing, where the URL would become too long.
+        placeholder: String,
+    },
     /// Nobody knows which manifest it was.
     #[error(
         "the `{dialect}` dialect needs a tag or a digest to name the manifest by, and this event has neither; `native` can tell it"
@@ -176,6 +182,8 @@ impl Dialect {
     /// The dialect a word stands for.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
+        // What stands behind the word may move on one day; the number never does.
+        let word = if word == "cdevents-0.4" { "cdevents" } else { word };
         Self::ALL.iter().copied().find(|dialect| dialect.as_str() == word)
     }
 
@@ -199,6 +207,13 @@ impl Dialect {
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+fn url(placeholder: &str) -> String {
+    match placeholder {
+        "" => "the endpoint's url would become too long for this event".to_owned(),
+        name => format!("the endpoint's url asks for `{{{name}}}`, which this event has not"),
     }
 }
 
@@ -364,6 +379,7 @@ mod tests {
         for dialect in Dialect::ALL {
             assert_eq!(Dialect::of(dialect.as_str()), Some(*dialect));
         }
+        assert_eq!(Dialect::of("cdevents-0.4"), Some(Dialect::CdEvents04));
         assert_eq!(Dialect::of("Harbor"), None);
     }
 

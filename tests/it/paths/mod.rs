@@ -129,12 +129,18 @@ fn plain(work: &Workdir, upstream: &str) -> (Sidecar, SocketAddr) {
 
 /// Repository and tag (or else digest) of each event so far, in their order.
 fn events(sidecar: &Sidecar) -> Vec<(String, String)> {
+    recorded(sidecar).into_iter().map(|(event, _)| event).collect()
+}
+
+/// The same, and whether it is known to have happened.
+fn recorded(sidecar: &Sidecar) -> Vec<((String, String), bool)> {
     let printed = sidecar.printed();
     let recorded = printed.lines().filter(|line| line.contains("\"Event recorded\""));
     let events = recorded.map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let field = |name: &str| line[name].as_str().map(str::to_owned);
-        (field("repository").unwrap(), field("tag").or(field("digest")).unwrap())
+        let event = (field("repository").unwrap(), field("tag").or(field("digest")).unwrap());
+        (event, line["outcome"] == "confirmed")
     });
     events.collect()
 }

@@ -83,6 +83,13 @@ impl Dialer {
         Raw(StreamOwned::new(session, stream))
     }
 
+    /// One that has only begun its handshake.
+    pub(crate) fn greet(&self) -> Raw {
+        let mut raw = self.connect();
+        raw.0.conn.write_tls(&mut raw.0.sock).expect("a greeting");
+        raw
+    }
+
     #[track_caller]
     pub(crate) fn dial(&self) -> Raw {
         let mut raw = self.connect();
