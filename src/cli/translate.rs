@@ -14,9 +14,9 @@ use crate::event::Event;
 use crate::event::schema::Envelope;
 use crate::ingest;
 use crate::ingest::Context;
-use crate::ingest::Kind;
 use crate::ingest::Notified;
 use crate::ingest::Place;
+use crate::ingest::Wanted;
 use crate::telemetry::chain;
 
 use super::Exit;
@@ -58,15 +58,6 @@ pub(super) struct Arguments {
     file: Option<PathBuf>,
 }
 
-/// What the notification is.
-#[derive(Debug, Clone, Copy)]
-enum Wanted {
-    /// Whatever it looks like.
-    Auto,
-    /// This.
-    Kind(Kind),
-}
-
 /// One byte more than is accepted, so that the parser's own limit is the one that speaks.
 const LIMIT: usize = 16 << 20;
 
@@ -85,16 +76,12 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
         Failure::new(Exit::Data, format!("pushbell: {name}: {}", chain(&error)))
     };
     let headers = headers(&arguments.headers)?;
-    let kind = match arguments.from {
-        Wanted::Kind(kind) => kind,
-        Wanted::Auto => {
-            let detected = Kind::detect(&headers, &bytes).map_err(unusable)?;
-            say(&format!("kind: {}, by {}", detected.kind, detected.by));
-            detected.kind
-        }
-    };
+    let detected = arguments.from.find(&headers, &bytes).map_err(unusable)?;
+    if arguments.from == Wanted::Auto {
+        say(&format!("kind: {}, by {}", detected.kind, detected.by));
+    }
     let context = Context { registry: registry.as_deref(), layout: &layout, ..Context::at(now) };
-    let parsed = ingest::read(kind, &headers, &bytes, &context).map_err(unusable)?;
+    let parsed = ingest::read(detected.kind, &headers, &bytes, &context).map_err(unusable)?;
     for warning in &parsed.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -170,11 +157,8 @@ fn body(arguments: &Arguments, event: &Event) -> Result<Vec<u8>, String> {
 }
 
 fn kinds() -> impl TypedValueParser<Value = Wanted> {
-    let words = ["auto"].into_iter().chain(Kind::ALL.map(|kind| kind.as_str()));
-    PossibleValuesParser::new(words).try_map(|word| match &*word {
-        "auto" => Ok(Wanted::Auto),
-        kind => Kind::of(kind).map(Wanted::Kind).ok_or("no such kind"),
-    })
+    PossibleValuesParser::new(Wanted::all().map(Wanted::as_str))
+        .try_map(|word| Wanted::of(&word).ok_or("no such kind"))
 }
 
 fn dialects() -> impl TypedValueParser<Value = Dialect> {

@@ -24,6 +24,49 @@ pub struct Detected {
     pub by: &'static str,
 }
 
+/// What an operator says that a source's notifications are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wanted {
+    /// Whatever each of them looks like.
+    Auto,
+    /// All of this kind.
+    Kind(Kind),
+}
+
+impl Wanted {
+    /// Every one, in the order of the documentation.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [Self::Auto].into_iter().chain(Kind::ALL.map(Self::Kind))
+    }
+
+    /// The word for it in the configuration and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Kind(kind) => kind.as_str(),
+        }
+    }
+
+    /// What a word stands for.
+    #[must_use]
+    pub fn of(word: &str) -> Option<Self> {
+        Self::all().find(|wanted| wanted.as_str() == word)
+    }
+
+    /// The kind of one notification.
+    ///
+    /// # Errors
+    ///
+    /// If it has to be found out, and looks like none.
+    pub fn find(self, headers: &HeaderMap, bytes: &[u8]) -> Result<Detected, Error> {
+        match self {
+            Self::Auto => Kind::detect(headers, bytes),
+            Self::Kind(kind) => Ok(Detected { kind, by: "the word of the operator" }),
+        }
+    }
+}
+
 const KEYS: &str = "Docker Distribution's has a list `events`, Docker Hub's `push_data`, that of Artifactory's plugin `artifactory`, Harbor's `type` and `event_data`, another Pushbell's `specversion` and `type`";
 
 impl Kind {
@@ -209,6 +252,18 @@ mod tests {
             let detected = Kind::detect(&headers(lines), ping).unwrap();
             assert_eq!(detected.kind, kind, "{lines:?}: {detected:?}");
         }
+    }
+
+    #[test]
+    fn an_operator_may_leave_it_to_us() {
+        for wanted in Wanted::all() {
+            assert_eq!(Wanted::of(wanted.as_str()), Some(wanted));
+        }
+        let headers = HeaderMap::new();
+        let said = Wanted::Kind(Kind::Zot).find(&headers, b"{}").unwrap();
+        assert_eq!(said.kind, Kind::Zot, "what it looks like does not matter");
+        assert!(Wanted::Auto.find(&headers, b"{}").is_err());
+        assert_eq!(Wanted::of("nonsense"), None);
     }
 
     #[test]

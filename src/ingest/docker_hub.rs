@@ -224,6 +224,25 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_needs_may_be_anything() {
+        let plain = only(TODAY);
+        for (from, to) in [
+            ("\"images\": []", "\"images\": null"),
+            ("\"images\": []", "\"images\": [\"27d47432\", \"...\"]"),
+            (",\n    \"images\": []", ""),
+            ("\"comment_count\": 0", "\"comment_count\": \"0\""),
+            ("\"date_created\": 1700000000", "\"date_created\": 1.417494799e+09"),
+            ("\"full_description\": \"\"", "\"full_description\": \"# A README\\n\""),
+        ] {
+            let text = TODAY.replace(from, to);
+            assert_ne!(text, TODAY, "{from}");
+            let event = only(&text);
+            let expected = Event { id: event.id, ..plain.clone() };
+            assert_eq!(event, expected, "{to}");
+        }
+    }
+
+    #[test]
     fn only_docker_hubs_own_callback_is_one() {
         assert!(parsed(TODAY).unwrap().callback.is_some());
         let evil = TODAY.replace("registry.hub.docker.com", "169.254.169.254");

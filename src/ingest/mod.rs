@@ -45,6 +45,7 @@ use time::OffsetDateTime;
 use crate::registry::Layout;
 
 pub use self::detect::Detected;
+pub use self::detect::Wanted;
 pub use self::error::Error;
 pub use self::error::Position;
 pub use self::error::Problem;

@@ -12,7 +12,8 @@
 //! - A component is an image and its tag. An asset is a file: of a manifest it makes an event, with the tag or
 //!   the digest in its path; of a blob none. Whether the path begins with a slash depends on the version of
 //!   Nexus (unproven). **One push told as both makes two reports**: subscribe to components alone.
-//! - `CREATED` and `UPDATED` are pushes. `PURGED` lists ids that name no image, and is skipped, as is every
+//! - `CREATED` and `UPDATED` are pushes; whether Nexus says `UPDATED` of anything else than a tag that was pushed
+//!   again is unproven. `PURGED` lists ids that name no image, and is skipped, as is every
 //!   other format than `docker`.
 //! - `timestamp` has an offset without a colon in Nexus's own documentation, and with one today.
 //! - `initiator` is `<user>/<address>`, or the name of a part of Nexus.
