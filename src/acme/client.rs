@@ -94,6 +94,7 @@ impl Client {
         let connector = Connector::new(connect::Config {
             target,
             tls: Some(self.tls.clone()),
+            proxy: None,
             policy: Policy::for_endpoint(),
             deadline: DEADLINE,
         });

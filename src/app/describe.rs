@@ -113,6 +113,11 @@ fn describe_endpoint(endpoint: &config::Endpoint, loaded: &delivery::Endpoint) -
     if let Some(identity) = &endpoint.tls.identity {
         words.push_str(&format!(", client certificate {}", identity.value));
     }
+    if let Some(proxy) = &endpoint.proxy {
+        let url = proxy.url.to_string();
+        let url = url.trim_end_matches('/');
+        words.push_str(&format!(", through {url}, which decides what may be reached"));
+    }
     match &endpoint.tls.ca {
         Some(ca) => words.push_str(&format!(", trusts {}", ca.display())),
         None => words.push_str(", trusts the system's CAs"),

@@ -5,8 +5,11 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Uri;
 use time::OffsetDateTime;
+use zeroize::Zeroizing;
 
 use crate::acme;
 use crate::certs;
@@ -35,6 +38,7 @@ use crate::delivery::Signer;
 use crate::delivery::sign::InvalidSecret;
 use crate::delivery::sign::Settings;
 use crate::points::Points;
+use crate::secret::Secret;
 use crate::telemetry::chain;
 
 use super::error::directory_remedy;
@@ -317,6 +321,7 @@ impl Loader<'_> {
         Some(Connector::new(connect::Config {
             target,
             tls,
+            proxy: None,
             policy: Policy::for_upstream(),
             deadline: self.config.limits.upstream_connect,
         }))
@@ -338,6 +343,7 @@ impl Loader<'_> {
             let connector = Connector::new(connect::Config {
                 target: Target::Tcp { host: host.to_owned(), port },
                 tls,
+                proxy: None,
                 policy: Policy::for_endpoint(),
                 deadline: self.config.limits.upstream_connect,
             });
@@ -360,9 +366,14 @@ impl Loader<'_> {
             Some(sign) => Some(self.signer(sign)?),
         };
         let port = url.port_u16().unwrap_or(if https { 443 } else { 80 });
+        let proxy = match &endpoint.proxy {
+            Some(proxy) => Some(self.proxy(proxy)?),
+            None => None,
+        };
         let connector = Connector::new(connect::Config {
             target: Target::Tcp { host: url.host()?.to_owned(), port },
             tls,
+            proxy,
             policy: Policy::for_endpoint(),
             deadline: ENDPOINT_CONNECT.min(endpoint.timeout),
         });
@@ -378,6 +389,27 @@ impl Loader<'_> {
             timeout: endpoint.timeout,
             concurrency: endpoint.concurrency,
             pace: endpoint.rate.map(config::Rate::interval),
+        })
+    }
+
+    fn proxy(&mut self, proxy: &config::Proxy) -> Option<connect::Proxy> {
+        let uri = proxy.url.uri();
+        let https = uri.scheme_str() == Some("https");
+        let tls = match https {
+            true => Some(self.tls(proxy.ca.as_ref(), None, &proxy.url.place, HTTP1)?),
+            false => None,
+        };
+        let basic = |account: &config::Look| {
+            let pair = Zeroizing::new(
+                [account.username.as_bytes(), b":", account.password.expose()].concat(),
+            );
+            Secret::new(format!("Basic {}", STANDARD.encode(&*pair)).into_bytes())
+        };
+        Some(connect::Proxy {
+            host: uri.host()?.to_owned(),
+            port: uri.port_u16().unwrap_or(if https { 443 } else { 80 }),
+            tls,
+            authorization: proxy.account.as_ref().map(basic),
         })
     }
 

@@ -79,8 +79,12 @@ impl Question {
         degraded.extend(upstream.map(|what| Detail { part: "upstream", what }));
         for endpoint in self.delivery.endpoints().iter().filter(|e| e.state != "healthy") {
             let last = endpoint.last_error.as_ref().map_or("", |(_, why)| why.as_str());
-            let what = format!("{} is {}: {last}", endpoint.name, endpoint.state);
-            degraded.push(Detail { part: "endpoint", what });
+            let (part, state) = match endpoint.state {
+                "cut_off" => ("proxy", "cut off by its proxy"),
+                state => ("endpoint", state),
+            };
+            let what = format!("{} is {state}: {last}", endpoint.name);
+            degraded.push(Detail { part, what });
         }
         let weaknesses = self.certificates.weaknesses(OffsetDateTime::now_utc());
         degraded.extend(weaknesses.into_iter().map(|what| Detail { part: "certificate", what }));

@@ -327,6 +327,8 @@ pub(super) struct Endpoint {
     pub(super) when: Option<Located<When>>,
     /// Trust and identity towards it.
     pub(super) tls: Option<Located<Tls>>,
+    /// An HTTP proxy on the way there. Left out: none, whatever the environment says.
+    pub(super) proxy: Option<Located<Proxy>>,
     /// How attempts are signed. Left out: they are not.
     pub(super) sign: Option<Located<Sign>>,
     /// How its answers are read: the word for a known receiver. Default: the preset's, else `plain`, by the
@@ -359,6 +361,7 @@ mapping!(Endpoint {
     preset,
     when,
     tls,
+    proxy,
     sign,
     answers,
     headers,
@@ -385,6 +388,28 @@ pub(super) struct Template {
 }
 
 mapping!(Template { body, body_file, content_type, headers });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Proxy {
+    /// Where the proxy is: `http://host:port`, or `https://host:port` if it speaks TLS itself. It is asked for a
+    /// tunnel (`CONNECT`); which hosts may be reached through it is its own to decide.
+    #[schemars(required)]
+    pub(super) url: Option<Located<Url>>,
+    /// PEM file of the CA certificates trusted for an `https://` proxy. Default: the system's.
+    pub(super) ca: Option<Located<FilePath>>,
+    /// Who we are to it.
+    pub(super) username: Option<Located<String>>,
+    /// File that holds the password; one newline at its end is dropped.
+    pub(super) password_file: Option<Located<FilePath>>,
+    /// Environment variable that holds the password.
+    pub(super) password_env: Option<Located<String>>,
+    /// Allows a password to an `http://` proxy: everyone on the way to it can read it.
+    #[schemars(extend("default" = false))]
+    pub(super) insecure_http: Option<Located<bool>>,
+}
+
+mapping!(Proxy { url, ca, username, password_file, password_env, insecure_http });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -241,6 +241,8 @@ pub struct Endpoint {
     pub when: Filter,
     /// Trust and identity towards it.
     pub tls: Tls,
+    /// An HTTP proxy on the way there.
+    pub proxy: Option<Proxy>,
     /// How attempts are signed, if they are.
     pub sign: Option<Sign>,
     /// How its answers are read.
@@ -262,6 +264,17 @@ impl Listener {
     pub fn all_identities(&self) -> impl Iterator<Item = &Located<String>> {
         self.identity.iter().chain(&self.further_identities)
     }
+}
+
+/// An HTTP proxy.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Where it is; no path.
+    pub url: Located<Url>,
+    /// Whom to trust to be it, where it speaks TLS.
+    pub ca: Option<Located<PathBuf>>,
+    /// User name and password, where it wants them.
+    pub account: Option<Look>,
 }
 
 /// How a receiver knows that an attempt is ours. What its scheme has no use for is not there.

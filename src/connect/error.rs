@@ -8,6 +8,7 @@ use crate::certs;
 
 use super::address::Class;
 use super::address::InvalidHost;
+use super::proxy;
 use super::tls;
 
 /// Why there is no connection.
@@ -60,6 +61,16 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The proxy between us and the target failed, which says nothing of the target.
+    #[error("no way to {at} through the proxy {proxy}")]
+    Proxy {
+        /// Host and port.
+        at: String,
+        /// Host and port of the proxy.
+        proxy: String,
+        /// What is wrong with it.
+        source: proxy::Problem,
     },
     /// The time was up.
     #[error("could not {step} {at} within {allowed:?}")]
@@ -137,6 +148,7 @@ impl Error {
             Self::Connect { .. } | Self::ConnectUnix { .. } => "connect",
             Self::Deadline { .. } => "deadline",
             Self::Identity { .. } => "identity",
+            Self::Proxy { .. } => "proxy",
             Self::Tls { .. } | Self::Lost { .. } => "tls",
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! Every part that calls out goes through here, so that one policy guards all of them: each attempt
 //! resolves anew, each address is checked, only a checked address is dialled, and the peer's address
-//! is checked again once connected. What it never does: speak HTTP, retry, follow a redirect, read a
-//! proxy from the environment, or decide what a failure means to the caller.
+//! is checked again once connected. What it never does: speak HTTP but for the one word to a proxy that
+//! the configuration names, retry, follow a redirect, read a proxy from the environment, or decide what a failure means to the caller.
 
 pub mod address;
 mod error;
+mod proxy;
 mod stream;
 pub mod tls;
 
@@ -31,6 +32,8 @@ use crate::socket;
 
 pub use self::error::Error;
 pub use self::error::Step;
+pub use self::proxy::Problem as ProxyProblem;
+pub use self::proxy::Proxy;
 pub use self::stream::Connection;
 
 use self::address::Host;
@@ -58,7 +61,10 @@ pub struct Config {
     pub target: Target,
     /// TLS, or `None` for a plain connection.
     pub tls: Option<ClientTls>,
-    /// Which addresses may be dialled; a unix socket has none.
+    /// The way to a TCP target, or `None` for the direct one.
+    pub proxy: Option<Proxy>,
+    /// Which addresses may be dialled; a unix socket has none. Of a target behind a proxy only an address is
+    /// checked: a name is resolved by the proxy, which decides what it lets us reach.
     pub policy: Policy,
     /// How long resolving, connecting and the TLS handshake may take together. At its end the attempt
     /// fails with [`Error::Deadline`].
@@ -111,9 +117,14 @@ impl Connector {
                 let at = format!("{host}:{port}");
                 let host: Host =
                     host.parse().map_err(|source| Error::Host { host: host.clone(), source })?;
-                let addresses = resolve(&host, *port, config.policy, &at, clock).await?;
-                let stream = race(&addresses, config.policy, &at, clock).await?;
-                (Socket::Tcp(stream), server_name(&host)?)
+                let socket = match &config.proxy {
+                    None => {
+                        let addresses = resolve(&host, *port, config.policy, &at, clock).await?;
+                        Socket::Tcp(race(&addresses, config.policy, &at, clock).await?)
+                    }
+                    Some(proxy) => tunnel(proxy, &host, *port, config.policy, &at, clock).await?,
+                };
+                (socket, server_name(&host)?)
             }
             Target::Unix(path) => {
                 let at = || path.display().to_string();
@@ -249,6 +260,29 @@ async fn dial(address: SocketAddr, policy: Policy, at: &str) -> Result<TcpStream
     // A request's last piece must not wait for the acknowledgement of the one before it.
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
+}
+
+/// A connection through a proxy.
+async fn tunnel(
+    proxy: &Proxy,
+    host: &Host,
+    port: u16,
+    policy: Policy,
+    at: &str,
+    clock: Clock,
+) -> Result<Socket, Error> {
+    let target = match host {
+        Host::Name(name) => format!("{name}:{port}"),
+        Host::Address(address) => {
+            allowed(&[*address], port, policy, at)?;
+            SocketAddr::new(*address, port).to_string()
+        }
+    };
+    proxy::dial(proxy, policy, &target, clock).await.map_err(|source| Error::Proxy {
+        at: at.to_owned(),
+        proxy: format!("{}:{}", proxy.host, proxy.port),
+        source,
+    })
 }
 
 fn server_name(host: &Host) -> Result<ServerName<'static>, Error> {

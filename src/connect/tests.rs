@@ -74,7 +74,13 @@ impl Pki {
 }
 
 fn connector(target: Target, tls: Option<ClientTls>) -> Connector {
-    Connector::new(Config { target, tls, policy: Policy::for_endpoint(), deadline: LONG })
+    Connector::new(Config {
+        target,
+        tls,
+        proxy: None,
+        policy: Policy::for_endpoint(),
+        deadline: LONG,
+    })
 }
 
 fn tcp(host: &str, address: SocketAddr) -> Target {
@@ -261,6 +267,7 @@ async fn a_server_that_never_shakes_hands_meets_the_deadline() {
     let connector = Connector::new(Config {
         target: tcp("127.0.0.1", address),
         tls: Some(pki.client(None)),
+        proxy: None,
         policy: Policy::for_endpoint(),
         deadline: Duration::from_secs(1),
     });

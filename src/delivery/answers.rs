@@ -207,6 +207,7 @@ fn plain(status: StatusCode) -> Reading {
     let meaning = match verdict {
         Verdict::Taken => Meaning::Delivered,
         Verdict::Unavailable if !status.is_redirection() => Meaning::Transient,
+        Verdict::NoWay => Meaning::Transient,
         Verdict::Unavailable | Verdict::Misdirected | Verdict::Gone | Verdict::Refused => {
             Meaning::Permanent
         }

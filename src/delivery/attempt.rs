@@ -203,7 +203,7 @@ impl Ended {
     pub fn of(exchange: &Result<Answer, Error>, answers: Answers, now: OffsetDateTime) -> Self {
         match exchange {
             Err(error) => Self {
-                verdict: Verdict::Unavailable,
+                verdict: if error.is_of_proxy() { Verdict::NoWay } else { Verdict::Unavailable },
                 meaning: Meaning::Transient,
                 status: None,
                 detail: error.words(),

@@ -11,7 +11,8 @@ use crate::telemetry::chain;
 use super::attempt::HEAD_LIMIT;
 use super::attempt::escaped;
 
-/// Why an attempt got no answer. Every one of these is the endpoint's failure, not the event's.
+/// Why an attempt got no answer. None of these is the event's failure, and all but those of a proxy are the
+/// endpoint's.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// There is no connection: no address, nobody there, or no trust.
@@ -75,6 +76,12 @@ impl Error {
         }
         // The innermost words say most: those around them are "client error" and "http2 error".
         Self::Broken { reason: last.map_or_else(|| "not known why".to_owned(), reason) }
+    }
+
+    /// Whether the proxy on the way failed, so that nothing is known of the endpoint.
+    #[must_use]
+    pub fn is_of_proxy(&self) -> bool {
+        matches!(self, Self::Connect { source } if matches!(**source, connect::Error::Proxy { .. }))
     }
 
     /// The error and everything behind it, on one line.

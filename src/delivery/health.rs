@@ -7,6 +7,7 @@
 //!                       └────┘                     │   └──┘ answer: the window doubles
 //!              the probe failed: failing(n + 1) ◄──┘ failure
 //!
+//! any ── the proxy on the way failed ──► cut_off(n): as failing(n), but nothing is held against the endpoint
 //! any ── 410 ──► off, until the process starts again
 //! ```
 
@@ -21,6 +22,14 @@ pub enum Health {
     Healthy,
     /// It does not; one event at a time is tried as a probe, the others wait.
     Failing {
+        /// How many failures in a row.
+        failures: u32,
+        /// When the next probe may start.
+        probe_at: Instant,
+    },
+    /// The proxy on the way to it does not work, so nothing is known of it; one event at a time is tried as a
+    /// probe of the proxy, the others wait.
+    CutOff {
         /// How many failures in a row.
         failures: u32,
         /// When the next probe may start.
@@ -42,6 +51,8 @@ pub enum Turn {
     None,
     /// It worked and now it does not.
     Failing,
+    /// The proxy on the way to it worked, and now it does not.
+    CutOff,
     /// It did not work and now it answers.
     Answers,
     /// It has switched itself off.
@@ -50,7 +61,7 @@ pub enum Turn {
 
 impl Health {
     /// Every word for a state, in the order of the documentation.
-    pub const WORDS: [&'static str; 4] = ["healthy", "failing", "recovering", "off"];
+    pub const WORDS: [&'static str; 5] = ["healthy", "failing", "cut_off", "recovering", "off"];
 
     /// The word for it, in metrics and readiness.
     #[must_use]
@@ -58,6 +69,7 @@ impl Health {
         match self {
             Self::Healthy => "healthy",
             Self::Failing { .. } => "failing",
+            Self::CutOff { .. } => "cut_off",
             Self::Recovering { .. } => "recovering",
             Self::Off => "off",
         }
@@ -69,8 +81,8 @@ impl Health {
         let allowed = match self {
             Self::Healthy => concurrency,
             Self::Recovering { window } => concurrency.min(*window),
-            Self::Failing { probe_at, .. } if now >= *probe_at => 1,
-            Self::Failing { .. } | Self::Off => 0,
+            Self::Failing { probe_at, .. } | Self::CutOff { probe_at, .. } if now >= *probe_at => 1,
+            Self::Failing { .. } | Self::CutOff { .. } | Self::Off => 0,
         };
         allowed.saturating_sub(in_flight)
     }
@@ -79,7 +91,7 @@ impl Health {
     #[must_use]
     pub fn probe_at(&self) -> Option<Instant> {
         match self {
-            Self::Failing { probe_at, .. } => Some(*probe_at),
+            Self::Failing { probe_at, .. } | Self::CutOff { probe_at, .. } => Some(*probe_at),
             Self::Healthy | Self::Recovering { .. } | Self::Off => None,
         }
     }
@@ -88,7 +100,7 @@ impl Health {
     pub fn answered(&mut self, concurrency: usize) -> Turn {
         match *self {
             Self::Healthy | Self::Off => Turn::None,
-            Self::Failing { .. } => {
+            Self::Failing { .. } | Self::CutOff { .. } => {
                 *self = Self::Recovering { window: 1 };
                 Turn::Answers
             }
@@ -112,11 +124,33 @@ impl Health {
         let (failures, turn) = match *self {
             Self::Off => return Turn::None,
             // It was in flight when the endpoint turned failing: the same news again.
-            Self::Failing { probe_at, .. } if began < probe_at => return Turn::None,
+            Self::Failing { probe_at, .. } | Self::CutOff { probe_at, .. } if began < probe_at => {
+                return Turn::None;
+            }
             Self::Failing { failures, .. } => (failures.saturating_add(1), Turn::None),
-            Self::Healthy | Self::Recovering { .. } => (1, Turn::Failing),
+            Self::Healthy | Self::CutOff { .. } | Self::Recovering { .. } => (1, Turn::Failing),
         };
         *self = Self::Failing { failures, probe_at: now + pause(failures) };
+        turn
+    }
+
+    /// An attempt that started at `began` ended at `now` without reaching the endpoint: the proxy on the way
+    /// failed. `pause` is as in [`Health::failed`].
+    pub fn cut_off(
+        &mut self,
+        began: Instant,
+        now: Instant,
+        pause: impl FnOnce(u32) -> Duration,
+    ) -> Turn {
+        let (failures, turn) = match *self {
+            Self::Off => return Turn::None,
+            Self::Failing { probe_at, .. } | Self::CutOff { probe_at, .. } if began < probe_at => {
+                return Turn::None;
+            }
+            Self::CutOff { failures, .. } => (failures.saturating_add(1), Turn::None),
+            Self::Healthy | Self::Failing { .. } | Self::Recovering { .. } => (1, Turn::CutOff),
+        };
+        *self = Self::CutOff { failures, probe_at: now + pause(failures) };
         turn
     }
 
@@ -159,6 +193,25 @@ mod tests {
             health.failed(start, start + Duration::from_millis(n), |_| PAUSE);
         }
         assert_eq!(health, Health::Failing { failures: 1, probe_at: start + PAUSE });
+    }
+
+    #[test]
+    fn a_proxy_that_fails_is_no_failure_of_the_endpoint() {
+        let start = Instant::now();
+        let mut health = Health::Healthy;
+        assert_eq!(health.cut_off(start, start, |n| PAUSE * n), Turn::CutOff);
+        assert_eq!((health.as_str(), health.room(8, 0, start)), ("cut_off", 0));
+        let probe = health.probe_at().unwrap();
+        assert_eq!(health.room(8, 0, probe), 1);
+        assert_eq!(health.cut_off(start, start, |_| PAUSE), Turn::None, "it was in flight");
+        assert_eq!(health.cut_off(probe, probe, |n| PAUSE * n), Turn::None);
+        assert_eq!(health, Health::CutOff { failures: 2, probe_at: probe + PAUSE * 2 });
+        let probe = health.probe_at().unwrap();
+        let mut fails = health;
+        assert_eq!(fails.failed(probe, probe, |n| PAUSE * n), Turn::Failing);
+        assert_eq!(fails, Health::Failing { failures: 1, probe_at: probe + PAUSE });
+        assert_eq!(health.answered(8), Turn::Answers);
+        assert_eq!(health, Health::Recovering { window: 1 });
     }
 
     #[test]

@@ -8,8 +8,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use prometheus_client::registry::Unit;
 
-use crate::outbox::Class;
-
 use super::answers::Meaning;
 use super::health::Health;
 
@@ -87,7 +85,7 @@ impl Metrics {
         let page = registry.sub_registry_with_prefix("pushbell_delivery");
         page.register(
             "attempts",
-            "Attempts that ended: taken, failed by the endpoint, refused for the event, or unwritable",
+            "Attempts that ended: taken, failed by the endpoint or by the proxy to it, refused for the event, or unwritable",
             self.attempts.clone(),
         );
         page.register_with_unit(
@@ -117,13 +115,13 @@ impl Metrics {
         page.register("in_flight", "Attempts under way", self.in_flight.clone());
         page.register(
             "endpoint_state",
-            "1 for the state the endpoint is in: healthy, failing, recovering or off",
+            "1 for the state the endpoint is in: healthy, failing, cut_off (its proxy fails), recovering or off",
             self.state.clone(),
         );
     }
 
-    pub(super) fn attempt_ended(&self, endpoint: &str, class: Class, took: Duration) {
-        let attempts = Attempts { endpoint: endpoint.to_owned(), outcome: class.as_str() };
+    pub(super) fn attempt_ended(&self, endpoint: &str, outcome: &'static str, took: Duration) {
+        let attempts = Attempts { endpoint: endpoint.to_owned(), outcome };
         self.attempts.get_or_create(&attempts).inc();
         self.attempt_seconds.get_or_create(&Endpoint::of(endpoint)).observe(took.as_secs_f64());
     }

@@ -111,7 +111,7 @@ pub struct EndpointState {
     pub name: String,
     /// Its URL as anyone may see it: scheme, host and first path segment.
     pub url: String,
-    /// `healthy`, `failing`, `recovering` or `off`.
+    /// `healthy`, `failing`, `cut_off`, `recovering` or `off`.
     pub state: &'static str,
     /// Since when it is that.
     pub since: OffsetDateTime,

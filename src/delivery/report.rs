@@ -58,12 +58,15 @@ impl Report {
         &self,
         claim: &Claim,
         end: &AttemptOutcome,
-        meaning: Meaning,
+        (verdict, meaning): (Verdict, Meaning),
         took: Duration,
     ) {
         let endpoint = &self.endpoint;
-        self.metrics.answered(endpoint, meaning);
-        self.metrics.attempt_ended(endpoint, end.class, took);
+        // Nobody answered: the endpoint was not asked.
+        if verdict != Verdict::NoWay {
+            self.metrics.answered(endpoint, meaning);
+        }
+        self.metrics.attempt_ended(endpoint, verdict.outcome(), took);
         match &end.next {
             Next::Acked => {
                 let lag = Duration::try_from(end.ended_at - claim.owed_since).unwrap_or_default();
@@ -139,6 +142,9 @@ impl Report {
                 );
             }
             Turn::Failing => warn!(endpoint, reason, "Endpoint is failing, its events wait"),
+            Turn::CutOff => {
+                warn!(endpoint, reason, "The proxy of the endpoint is failing, its events wait");
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | 2xx | taken | acked |
 //! | 3xx, 408, 425, 429, 5xx, no answer | unavailable | 5 s, 30 s, 2 min, 5 min, then every 5 min |
+//! | the proxy on the way failed | no way | the same, and held against nobody |
 //! | 401, 403, 404, 405 | misdirected | the same, but at least 1 min |
 //! | 410 | gone | after a restart: the endpoint is switched off |
 //! | any other 4xx | refused | 5 attempts over about an hour, then dead |
@@ -64,6 +65,8 @@ pub enum Verdict {
     Taken,
     /// The endpoint does not work now; the event is not to blame.
     Unavailable,
+    /// The proxy between us and the endpoint does not work: nothing is known of the endpoint.
+    NoWay,
     /// The endpoint does not know us or the address: likely our settings.
     Misdirected,
     /// The endpoint says it is no more.
@@ -102,8 +105,18 @@ impl Verdict {
     pub fn class(self) -> Class {
         match self {
             Self::Taken => Class::Taken,
-            Self::Unavailable | Self::Misdirected | Self::Gone => Class::Endpoint,
+            // Recorded as not the event's; the words say whose it is.
+            Self::Unavailable | Self::NoWay | Self::Misdirected | Self::Gone => Class::Endpoint,
             Self::Refused | Self::Rejected => Class::Event,
+        }
+    }
+
+    /// The word for it in the metric of attempts.
+    #[must_use]
+    pub fn outcome(self) -> &'static str {
+        match self {
+            Self::NoWay => "proxy",
+            other => other.class().as_str(),
         }
     }
 }
@@ -151,6 +164,8 @@ pub fn next(
                 Next::Dead(DeadReason::Refused)
             }
         }
+        // Not by its own count: the proxy does not know one event from another.
+        Verdict::NoWay => due(left_alone + HAND_OVER),
         // By its own count too: an event at which its receiver always fails comes back ever more
         // rarely, also while the endpoint takes the others.
         Verdict::Unavailable | Verdict::Misdirected | Verdict::Gone => {

@@ -319,6 +319,10 @@ impl Worker {
                 let pause = |n| retry::endpoint_pause(verdict, n, retry_after, random);
                 self.health.failed(began, now, pause)
             }
+            Verdict::NoWay => {
+                let pause = |n| retry::endpoint_pause(verdict, n, None, random);
+                self.health.cut_off(began, now, pause)
+            }
         };
         let left_alone = self.health.probe_at().map_or(Duration::ZERO, |at| at - now);
         let past = Past { attempts: claim.attempt, event_failures: claim.event_failures };
@@ -336,7 +340,7 @@ impl Worker {
             detail,
             next,
         };
-        self.report.count(&claim, &end, meaning, now - began);
+        self.report.count(&claim, &end, (verdict, meaning), now - began);
         self.report.log(&claim, &end, Some(meaning));
         self.report.log_turn(turn, verdict, &end.detail);
         self.record(end);

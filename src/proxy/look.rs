@@ -182,6 +182,7 @@ mod tests {
         let connector = Connector::new(connect::Config {
             target: Target::Unix(path),
             tls: None,
+            proxy: None,
             policy: Policy::for_upstream(),
             deadline: Duration::from_secs(5),
         });

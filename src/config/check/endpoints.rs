@@ -17,6 +17,8 @@ use crate::config::read::quoted;
 use crate::config::units::Count;
 use crate::config::units::Period;
 use crate::config::url::Url;
+use crate::connect::address::Host;
+use crate::connect::address::Policy;
 use crate::delivery;
 use crate::delivery::Answers;
 use crate::delivery::Dialect;
@@ -95,6 +97,7 @@ impl Checker<'_> {
         let allowed = value.insecure_http.is_some_and(|allowed| allowed.value);
         if let Some(url) = &url {
             self.secure(url, allowed, "`insecure_http: true`");
+            self.dialled(url);
             self.placeholders(url);
         }
         let plain = url.as_ref().is_some_and(|url| !url.is_https());
@@ -111,6 +114,7 @@ impl Checker<'_> {
         let template = self.template(dialect, value.template, said.as_ref().unwrap_or(&place));
         let when = self.when(value.when.map(|when| when.value).unwrap_or_default());
         let tls = self.tls(value.tls, identities);
+        let proxy = value.proxy.map(|proxy| self.proxy(proxy));
         let preset = value.preset.as_ref();
         let sign = value.sign.map(|sign| {
             let sign = self.presumed(sign, preset);
@@ -134,6 +138,10 @@ impl Checker<'_> {
             preset: value.preset.map(|preset| preset.value),
             when,
             tls,
+            proxy: match proxy {
+                Some(proxy) => Some(proxy?),
+                None => None,
+            },
             sign: match sign {
                 Some(sign) => Some(sign?),
                 None => None,
@@ -164,6 +172,17 @@ impl Checker<'_> {
             "write an `https://` URL; or {how}, and everyone on the way can read and change what is sent"
         );
         self.wrong(&url.place, message, remedy);
+    }
+
+    /// Rule V3, for an address; what a name resolves to is checked at each attempt.
+    pub(super) fn dialled(&mut self, url: &Located<Url>) {
+        let host = url.uri().host().map(str::parse::<Host>);
+        if let Some(Ok(Host::Address(address))) = host
+            && let Err(class) = Policy::for_endpoint().check(address)
+        {
+            let message = format!("{address} is {class}, and never dialled");
+            self.wrong(&url.place, message, "write the name or the address of the receiver itself");
+        }
     }
 
     fn dialect(
@@ -322,6 +341,7 @@ impl Checker<'_> {
                 continue;
             };
             self.secure(&url, overrides.webhook_insecure_http, "give `--webhook-insecure-http`");
+            self.dialled(&url);
             let name = match index {
                 0 => "webhook".to_owned(),
                 index => format!("webhook-{}", index + 1),
@@ -334,6 +354,7 @@ impl Checker<'_> {
                 preset: None,
                 when: Filter::default(),
                 tls: Tls { ca: ca.clone(), identity: None },
+                proxy: None,
                 sign: sign.clone(),
                 answers: Answers::Plain,
                 headers: Vec::new(),

@@ -8,6 +8,7 @@ mod endpoints;
 mod identities;
 mod listeners;
 mod preset;
+mod proxies;
 mod secrets;
 mod sign;
 mod template;

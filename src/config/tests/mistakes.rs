@@ -423,6 +423,49 @@ fn one_mistake_in_the_registry_is_one_problem() {
 }
 
 #[test]
+fn a_proxy_is_a_host_and_its_password_is_not_shown_to_the_network() {
+    let endpoint = |proxy: &str| {
+        format!("{MINIMAL}endpoints: [{{ name: a, url: \"https://h/\", proxy: {{ {proxy} }} }}]\n")
+    };
+    let account = "username: us, password_env: SECRET";
+    for good in [
+        "url: \"http://proxy:3128\"".to_owned(),
+        format!("url: \"http://127.0.0.1:3128\", {account}"),
+        format!("url: \"http://[::1]:3128/\", {account}"),
+        format!("url: \"https://proxy.example.com\", {account}, ca: ca.pem"),
+        format!("url: \"http://proxy:3128\", {account}, insecure_http: true"),
+    ] {
+        parse(&endpoint(&good)).expect(&good);
+    }
+    for (bad, key, words) in [
+        ("username: us", "url", "is missing"),
+        ("url: \"proxy:3128\"", "url", "https://build.example.com/hook"),
+        ("url: \"http://proxy/path\"", "url", "more than a host and a port"),
+        ("url: \"http://us:hunter2@proxy\"", "url", "before the `@`"),
+        ("url: \"http://169.254.169.254:80\"", "url", "metadata services live, and never dialled"),
+        (
+            "url: \"http://proxy:3128\", username: us, password_env: SECRET",
+            "url",
+            "would show the password",
+        ),
+        (
+            "url: \"http://proxy:3128\", username: us",
+            "password_file",
+            "neither `password_file` nor",
+        ),
+        ("url: \"http://proxy:3128\", password_env: SECRET", "username", "is missing"),
+        ("url: \"http://proxy:3128\", ca: ca.pem", "ca", "of no use"),
+    ] {
+        let problems = parse(&endpoint(bad)).expect_err(bad);
+        let found = found(&problems);
+        let whole = format!("endpoints[0].proxy.{key}");
+        let one = found.iter().find(|(_, _, key, _)| *key == whole);
+        let told = &one.unwrap_or_else(|| panic!("{bad}: {found:?}")).3;
+        assert!(told.contains(words) && !told.contains("hunter2"), "{bad}: {told}");
+    }
+}
+
+#[test]
 fn an_identity_of_a_ca_is_for_names_of_listeners_that_the_ca_can_reach() {
     let whole = |acme: &str, listeners: &str| {
         format!(

@@ -3,6 +3,7 @@
 mod accepted;
 mod mistakes;
 mod sample;
+mod spellings;
 mod unreadable;
 
 use std::ffi::OsString;

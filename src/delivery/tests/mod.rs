@@ -103,6 +103,7 @@ impl Pki {
         let connector = Connector::new(connect::Config {
             target: Target::Tcp { host: address.ip().to_string(), port: address.port() },
             tls: Some(tls),
+            proxy: None,
             policy: Policy::for_endpoint(),
             deadline: Duration::from_secs(30),
         });

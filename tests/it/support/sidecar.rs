@@ -47,6 +47,22 @@ impl Sidecar {
         Self::with_file(work, &file_before(upstream, more))
     }
 
+    /// `pushbell run --config` with this file, where these shell commands of root's have changed what is mounted.
+    #[track_caller]
+    pub(crate) fn behind_mounts(work: &Workdir, yaml: &str, mounts: &str) -> Self {
+        let file = work.write("pushbell.yaml", yaml);
+        let mut alone = Command::new("unshare");
+        alone
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("STATE_DIRECTORY", work.join("state"))
+            .current_dir(work.path())
+            .args(["--mount", "sh", "-ec", &format!("{mounts}exec \"$@\""), "sh"])
+            .args([env!("CARGO_BIN_EXE_pushbell"), "run", "--config"])
+            .arg(file);
+        Self::ready(Self { process: Process::start(&mut alone), state: work.join("state") })
+    }
+
     /// The same with no more descriptors than these.
     #[track_caller]
     pub(crate) fn with_descriptors(work: &Workdir, upstream: &str, descriptors: u64) -> Self {
