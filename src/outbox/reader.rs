@@ -31,6 +31,9 @@ use super::endpoints::Endpoint;
 use super::error::means_bad_row;
 use super::error::means_damage;
 use super::intents;
+use super::notices;
+use super::notices::Quarantined;
+use super::notices::Waiting;
 use super::queue::Taken;
 use super::recovery;
 use super::shared::Shared;
@@ -57,6 +60,19 @@ pub(super) enum Query {
     Intent {
         id: IntentId,
         reply: oneshot::Sender<Result<Option<Intent>, Error>>,
+    },
+    Held {
+        after: i64,
+        limit: usize,
+        reply: oneshot::Sender<Result<Vec<Waiting>, Error>>,
+    },
+    Quarantined {
+        limit: usize,
+        reply: oneshot::Sender<Result<Vec<Quarantined>, Error>>,
+    },
+    Witnesses {
+        intent: IntentId,
+        reply: oneshot::Sender<Result<Vec<String>, Error>>,
     },
     Undone {
         intent: Box<Intent>,
@@ -132,6 +148,15 @@ impl Reader {
                     read.map_err(|source| Error::UnreadableIntent { intent: id, source })
                 });
                 reply.send(read).is_err()
+            }
+            Query::Held { after, limit, reply } => {
+                reply.send(self.query(|c| notices::held(c, after, limit))).is_err()
+            }
+            Query::Quarantined { limit, reply } => {
+                reply.send(self.query(|c| notices::quarantined(c, limit))).is_err()
+            }
+            Query::Witnesses { intent, reply } => {
+                reply.send(self.query(|c| notices::witnesses_of(c, intent))).is_err()
             }
             Query::Undone { intent, working, reply } => {
                 let undone = self.query(|connection| intents::undone(connection, &intent, working));

@@ -26,6 +26,7 @@ mod lanes;
 mod lies;
 mod limits;
 mod mounts;
+mod notify;
 mod options;
 mod paths;
 mod proxied;
