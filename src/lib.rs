@@ -19,7 +19,8 @@
 //! 5. [`delivery`] tells each endpoint, one worker each: the event in the endpoint's dialect, signed, again
 //!    until it is taken.
 //!
-//! Beside that way: [`ingest`] reads the notifications that registries send, [`certs`] has the identities
+//! Beside that way: [`ingest`] reads the notifications that registries send, and [`pairing`] decides which of
+//! them speak of what we saw ourselves; [`certs`] has the identities
 //! of listeners and the trust of [`connect`], which dials out for proxy and delivery alike, [`admin`] shows
 //! how we stand, and [`config`] is what the operator wrote. [`app`] is the only module that knows every part.
 //!
@@ -47,6 +48,9 @@ pub mod telemetry;
 pub mod certs;
 pub mod event;
 pub mod shutdown;
+
+// Which reports belong together.
+pub mod pairing;
 
 // Bytes in, bytes out, and what stays.
 pub mod connect;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const RANKS: &[&[&str]] = &[
     &["body", "budget", "points", "secret", "socket", "tasks", "telemetry", "registry"],
     &["event", "certs", "shutdown"],
+    &["pairing"],
     &["listener", "connect", "outbox"],
     &["proxy", "ingest", "watch", "delivery", "acme"],
     &["admin"],

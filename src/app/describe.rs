@@ -43,6 +43,15 @@ pub fn describe(config: &Config, parts: &Parts) -> String {
     for identity in &config.identities {
         line("identity", describe_identity(identity, parts));
     }
+    for source in &config.sources {
+        let registry = source.registry.clone();
+        let registry = registry.unwrap_or_else(|| registry_of(config));
+        let shown: Vec<&str> = source.credentials.iter().map(|c| c.scheme().as_str()).collect();
+        let shown = if shown.is_empty() { "nothing".to_owned() } else { shown.join(" and ") };
+        let name = &source.name.value;
+        let kind = source.kind;
+        line("source", format!("{name} speaks {kind} for {registry}, and shows {shown}"));
+    }
     for (endpoint, loaded) in config.endpoints.iter().zip(&parts.endpoints) {
         line("endpoint", describe_endpoint(endpoint, loaded));
     }
@@ -55,6 +64,10 @@ pub fn describe(config: &Config, parts: &Parts) -> String {
     }
     text.push_str("The configuration is good.\n");
     text
+}
+
+fn registry_of(config: &Config) -> String {
+    config.registry.name.value.to_string()
 }
 
 fn describe_identity(identity: &config::Identity, parts: &Parts) -> String {

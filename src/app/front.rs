@@ -13,6 +13,8 @@ use crate::acme::Tokens;
 use crate::admin;
 use crate::admin::Admin;
 use crate::body::BoxError;
+use crate::ingest::Hooks;
+use crate::ingest::PATH;
 use crate::listener::Incoming;
 use crate::listener::Peer;
 use crate::listener::Refusal;
@@ -22,10 +24,11 @@ use crate::proxy;
 use crate::proxy::Proxy;
 
 /// What one listener serves. Where it serves the registry, only paths below `/_pushbell/` are ours, and only
-/// if it serves `admin` too; everything else is the registry's.
+/// if it serves `hooks` or `admin` too; everything else is the registry's.
 #[derive(Debug, Clone)]
 pub(super) struct Front {
     pub(super) registry: Option<Proxy>,
+    pub(super) hooks: Option<Hooks>,
     pub(super) admin: Option<Admin>,
     /// Answers for CAs, where nothing else is served.
     pub(super) acme: Option<Tokens>,
@@ -34,6 +37,7 @@ pub(super) struct Front {
 /// One connection to it.
 pub(super) struct Connection {
     registry: Option<proxy::Connection>,
+    hooks: Option<Hooks>,
     admin: Option<Admin>,
     acme: Option<Tokens>,
 }
@@ -48,15 +52,17 @@ impl Serve for Front {
 
     fn connection(&self, peer: Peer) -> Connection {
         let registry = self.registry.as_ref().map(|proxy| proxy.connection(peer));
-        Connection { registry, admin: self.admin.clone(), acme: self.acme.clone() }
+        let (hooks, admin, acme) = (self.hooks.clone(), self.admin.clone(), self.acme.clone());
+        Connection { registry, hooks, admin, acme }
     }
 
     fn refusal(&self) -> Refusal {
-        match (&self.registry, &self.admin) {
-            (Some(registry), _) => registry.refusal(),
-            (None, Some(admin)) => admin.refusal(),
+        match (&self.registry, &self.hooks, &self.admin) {
+            (Some(registry), ..) => registry.refusal(),
+            (None, Some(hooks), _) => hooks.refusal(),
+            (None, None, Some(admin)) => admin.refusal(),
             // To a CA the status says enough.
-            (None, None) => |_| Words { media: "text/plain", body: Bytes::new() },
+            (None, None, None) => |_| Words { media: "text/plain", body: Bytes::new() },
         }
     }
 }
@@ -64,6 +70,7 @@ impl Serve for Front {
 /// An answer of either.
 pub(super) enum Answering {
     Registry(<proxy::Connection as Service<Request<Incoming>>>::Future),
+    Hooks(<Hooks as Service<Request<Incoming>>>::Future),
     Admin(<Admin as Service<Request<Incoming>>>::Future),
     /// Nothing where it serves nothing, which the configuration refuses.
     Acme(Option<Response<admin::Body>>),
@@ -75,13 +82,16 @@ impl Service<Request<Incoming>> for Connection {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        let ours = || request.uri().path().starts_with(OURS);
-        match (&self.registry, &self.admin) {
-            (Some(registry), admin) if admin.is_none() || !ours() => {
-                Answering::Registry(registry.call(request))
+        let path = request.uri().path();
+        let ours = (self.hooks.is_some() || self.admin.is_some()) && path.starts_with(OURS);
+        let hooked = path.starts_with(PATH);
+        match (&self.registry, &self.hooks, &self.admin) {
+            (Some(registry), ..) if !ours => Answering::Registry(registry.call(request)),
+            (_, Some(hooks), admin) if hooked || admin.is_none() => {
+                Answering::Hooks(hooks.call(request))
             }
-            (_, Some(admin)) => Answering::Admin(admin.call(request)),
-            (_, None) => {
+            (.., Some(admin)) => Answering::Admin(admin.call(request)),
+            (.., None) => {
                 let found = |acme: &Tokens| acme.get(request.method(), request.uri().path());
                 Answering::Acme(self.acme.as_ref().map(found))
             }
@@ -95,6 +105,7 @@ impl Future for Answering {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Registry(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Left)),
+            Self::Hooks(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Right)),
             Self::Admin(answer) => answer.as_mut().poll(cx).map_ok(|r| r.map(Either::Right)),
             Self::Acme(found) => {
                 let found = found.take().map(|response| response.map(Either::Right));

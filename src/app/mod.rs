@@ -9,6 +9,7 @@ mod front;
 mod names;
 mod parts;
 mod readiness;
+mod registry_config;
 mod renewal;
 mod token;
 mod trusts;
@@ -46,6 +47,9 @@ use crate::delivery;
 use crate::delivery::Delivery;
 use crate::delivery::sign::PublicKeys;
 use crate::event::Action;
+use crate::ingest;
+use crate::ingest::Hooks;
+use crate::ingest::Keeper;
 use crate::listener;
 use crate::listener::Room;
 use crate::listener::Workers;
@@ -74,6 +78,7 @@ pub use self::parts::Authority;
 pub use self::parts::AuthorityState;
 pub use self::parts::Making;
 pub use self::parts::Parts;
+pub use self::registry_config::registry_config;
 pub use self::token::admin_token;
 pub use self::token::admin_token_file;
 pub use self::trusts::Trusting;
@@ -104,6 +109,7 @@ pub fn run(config: &Config, parts: Parts, started: impl FnOnce(&Started)) -> Res
         // A directory of its own: that of a Kubernetes volume is often open to everybody.
         directory: config.state_directory.join("outbox"),
         subscriptions: config.endpoints.iter().map(subscription).collect(),
+        pairing: (!config.sources.is_empty()).then_some(config.pairing),
         bounds: config.bounds,
         after_damage: match config.on_failure {
             OnFailure::Pass => AfterDamage::GoOn,
@@ -192,7 +198,7 @@ impl Running {
         let accepted = listener::Metrics::default();
         accepted.register(&mut registry);
         let proxy = Proxy::new(
-            proxy_config(config, &parts, name),
+            proxy_config(config, &parts, name.clone()),
             outbox.clone(),
             requests.tasks.clone(),
             proxied,
@@ -210,6 +216,12 @@ impl Running {
             deliveries.stop.clone(),
             delivered,
         );
+        let told = ingest::Metrics::default();
+        told.register(&mut registry);
+        let hooks = Hooks::new(hooks_config(config, &name), outbox.clone(), told.clone());
+        let keeper =
+            Keeper { registry: name, look: look_of(&proxy), outbox: outbox.clone(), metrics: told };
+        deliveries.tasks.spawn(keeper.run(deliveries.stop.clone()));
         let draining = Arc::new(AtomicBool::new(false));
         let readiness = Question {
             draining: draining.clone(),
@@ -217,6 +229,7 @@ impl Running {
             on_failure: config.on_failure,
             intent: config.intent,
             proxy: proxy.clone(),
+            hooks: hooks.clone(),
             delivery,
             upstream: parts.upstream.clone(),
             certificates: standing,
@@ -242,13 +255,15 @@ impl Running {
         let here = Workers::here().each(|()| proxy.clone());
         for (Bound { listener, config }, hosts) in bound.into_iter().zip(hosts) {
             let serves = |what| config.serves.contains(&what);
-            let (work, room, proxies) = match (serves(Serve::Registry), serves(Serve::Acme)) {
-                (true, _) => (&requests, &room, &proxies),
-                (false, true) => (&requests, &room, &here),
-                (false, false) => (&operators, &aside, &here),
-            };
+            let (work, room, proxies) =
+                match (serves(Serve::Registry), serves(Serve::Acme) || serves(Serve::Hooks)) {
+                    (true, _) => (&requests, &room, &proxies),
+                    (false, true) => (&requests, &room, &here),
+                    (false, false) => (&operators, &aside, &here),
+                };
             let admin = admin.named(hosts);
-            let fronts = proxies.each(|proxy| front(config, proxy, &admin, &answers.tokens));
+            let fronts =
+                proxies.each(|proxy| front(config, proxy, &hooks, &admin, &answers.tokens));
             let context = listener::Context {
                 tasks: work.tasks.clone(),
                 stop: work.stop.clone(),
@@ -387,6 +402,28 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
     }
 }
 
+fn hooks_config(config: &Config, registry: &str) -> ingest::Config {
+    let source = |source: &config::NotificationSource| ingest::Source {
+        name: source.name.value.clone(),
+        kind: source.kind,
+        credentials: source.credentials.clone(),
+        registry: Some(source.registry.clone().unwrap_or_else(|| registry.to_owned())),
+        repositories: source.repositories.clone(),
+    };
+    let sources = config.sources.iter().map(source).collect();
+    let layout = config.registry.layout.clone();
+    ingest::Config { sources, echo: proxy::USER_AGENT, layout }
+}
+
+/// What notifications are looked at with: the proxy's way to the registry.
+fn look_of(proxy: &Proxy) -> ingest::Look {
+    let proxy = proxy.clone();
+    Arc::new(move |repository, reference| {
+        let proxy = proxy.clone();
+        Box::pin(async move { proxy.look(&repository, &reference).await })
+    })
+}
+
 /// The names of what a listener shows, the default first.
 fn identities(listener: &config::Listener) -> Option<String> {
     let names: Vec<&str> = listener.all_identities().map(|i| i.value.as_str()).collect();
@@ -396,12 +433,14 @@ fn identities(listener: &config::Listener) -> Option<String> {
 fn front(
     listener: &config::Listener,
     proxy: &Proxy,
+    hooks: &Hooks,
     admin: &Admin,
     tokens: &acme::Tokens,
 ) -> Front {
     let serves = |what: Serve| listener.serves.contains(&what);
     Front {
         registry: serves(Serve::Registry).then(|| proxy.trusting(&listener.trusted_proxies)),
+        hooks: serves(Serve::Hooks).then(|| hooks.clone()),
         admin: serves(Serve::Admin).then(|| admin.clone()),
         acme: serves(Serve::Acme).then(|| tokens.clone()),
     }

@@ -15,6 +15,7 @@ use crate::config::IntentMode;
 use crate::config::OnFailure;
 use crate::connect::Connector;
 use crate::delivery::Delivery;
+use crate::ingest::Hooks;
 use crate::outbox;
 use crate::outbox::Outbox;
 use crate::proxy::Proxy;
@@ -30,6 +31,7 @@ pub(super) struct Question {
     pub(super) on_failure: OnFailure,
     pub(super) intent: IntentMode,
     pub(super) proxy: Proxy,
+    pub(super) hooks: Hooks,
     pub(super) delivery: Delivery,
     pub(super) upstream: Connector,
     pub(super) certificates: certs::Standing,
@@ -71,6 +73,8 @@ impl Question {
             let what = format!("{unrecorded} events wait in memory only");
             degraded.push(Detail { part: "events", what });
         }
+        let oddities = self.hooks.oddities().into_iter();
+        degraded.extend(oddities.map(|what| Detail { part: "source", what }));
         let upstream = match timeout(PROBE, self.upstream.connect()).await {
             Ok(Ok(_)) => None,
             Ok(Err(error)) => Some(chain(&error)),

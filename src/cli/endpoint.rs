@@ -162,6 +162,8 @@ fn event(registry: String, test: &Test, now: OffsetDateTime) -> Event {
         integrity: None,
         current_digest: None,
         concurrent: false,
+        late: false,
+        superseded: false,
         time: now,
         started_at: None,
         answered_at: None,

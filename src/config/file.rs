@@ -13,6 +13,7 @@ use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
 use crate::event::Origin;
+use crate::ingest::Kind as IngestKind;
 use crate::listener::Network;
 use crate::registry::Kind;
 use crate::registry::RepositoryKey;
@@ -36,6 +37,7 @@ use super::url::Upstream;
 use super::url::Url;
 use super::words::Challenge;
 use super::words::Format;
+use super::words::IngestMode;
 use super::words::IntentMode;
 use super::words::LayoutName;
 use super::words::Level;
@@ -60,6 +62,12 @@ pub(super) struct FileConfig {
     pub(super) outbox: Option<Located<Outbox>>,
     /// How it is found out what became of a push whose answer nobody saw.
     pub(super) settle: Option<Located<Settle>>,
+    /// Who tells us of events: the notifications of registries.
+    pub(super) sources: Option<Located<Vec<Located<Source>>>>,
+    /// What becomes of notifications.
+    pub(super) ingest: Option<Located<Ingest>>,
+    /// How notifications are paired with the pushes that pass through us.
+    pub(super) r#match: Option<Located<Match>>,
     /// Who is told, and of what.
     pub(super) endpoints: Option<Located<Vec<Located<Endpoint>>>>,
     /// How long, how many and how much at most.
@@ -71,8 +79,9 @@ pub(super) struct FileConfig {
 }
 
 mapping!(FileConfig {
-    registry, identities, listeners, state, outbox, settle, endpoints, limits, admin, log,
-} later { "sources", "watch" });
+    registry, identities, listeners, state, outbox, settle, sources, ingest, r#match, endpoints, limits, admin,
+    log,
+} later { "watch" });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -306,6 +315,91 @@ pub(super) struct Settle {
 }
 
 mapping!(Settle { first_look, give_up });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Source {
+    /// Its name in events, logs and metrics, and in its path, `/_pushbell/hooks/<name>`: up to 64 letters, digits,
+    /// `.`, `_` and `-`.
+    #[schemars(required)]
+    pub(super) name: Option<Located<String>>,
+    /// The format of its notifications.
+    #[schemars(required)]
+    pub(super) kind: Option<Located<IngestKind>>,
+    /// What it must show, all of what is written here.
+    pub(super) auth: Option<Located<SourceAuth>>,
+    /// The registry it speaks for, as events name it. Default: `registry.name`; for `docker-hub`, `docker.io`.
+    pub(super) registry: Option<Located<Name>>,
+    /// Globs of the repositories it may speak for: `*` stays within a `/`, `**` does not, `!` excludes, the last
+    /// match decides. Default: all.
+    pub(super) repositories: Option<Located<Vec<Located<String>>>>,
+    /// Believes everybody who reaches the listener, in the place of `auth`.
+    #[schemars(extend("default" = false))]
+    pub(super) insecure_anonymous: Option<Located<bool>>,
+}
+
+mapping!(Source {
+    name, kind, auth, registry, repositories, insecure_anonymous,
+} later { "callback" });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SourceAuth {
+    /// File that holds the token of `Authorization: Bearer`; one newline at its end is dropped.
+    pub(super) bearer_file: Option<Located<FilePath>>,
+    /// Environment variable that holds that token.
+    pub(super) bearer_env: Option<Located<String>>,
+    /// File that holds the secret at the end of the path, `/_pushbell/hooks/<name>/<secret>`: 22 characters or more.
+    pub(super) path_token_file: Option<Located<FilePath>>,
+    /// Environment variable that holds that secret.
+    pub(super) path_token_env: Option<Located<String>>,
+    /// A user and a password.
+    pub(super) basic: Option<Located<Basic>>,
+}
+
+mapping!(SourceAuth { bearer_file, bearer_env, path_token_file, path_token_env, basic });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Basic {
+    /// The user's name.
+    #[schemars(required)]
+    pub(super) username: Option<Located<String>>,
+    /// File that holds the password; one newline at its end is dropped.
+    pub(super) password_file: Option<Located<FilePath>>,
+    /// Environment variable that holds the password.
+    pub(super) password_env: Option<Located<String>>,
+}
+
+mapping!(Basic { username, password_file, password_env });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Ingest {
+    /// `events`: a notification that speaks of nothing we saw becomes an event; `evidence`: it does not, right where
+    /// every push goes through us.
+    #[schemars(extend("default" = "events"))]
+    pub(super) mode: Option<Located<IngestMode>>,
+}
+
+mapping!(Ingest { mode });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Match {
+    /// How far a notification's time may be from the push it speaks of: the registry's clock is not ours.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) skew: Option<Located<Period>>,
+    /// How long a notification that speaks of nothing we saw waits before it becomes an event, up to `10m`; less
+    /// where a look at the registry says the same.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) hold: Option<Located<Period>>,
+    /// How long pushes are remembered; the event of an older notification says `late: true`.
+    #[schemars(extend("default" = "24h"))]
+    pub(super) memory: Option<Located<Period>>,
+}
+
+mapping!(Match { skew, hold, memory });
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -43,8 +43,13 @@ use crate::delivery::Template;
 use crate::delivery::sign::Algorithm;
 use crate::delivery::sign::Scheme;
 use crate::event::Filter;
+use crate::event::filter::Patterns;
+use crate::ingest::Kind;
+use crate::ingest::auth::Credential;
+use crate::ingest::auth::Scheme as Shown;
 use crate::listener::Network;
 use crate::outbox::Bounds;
+use crate::pairing::Rules;
 use crate::registry::Layout;
 use crate::secret::Secret;
 
@@ -71,6 +76,7 @@ pub use self::url::Upstream;
 pub use self::url::Url;
 pub use self::words::Challenge;
 pub use self::words::Format;
+pub use self::words::IngestMode;
 pub use self::words::IntentMode;
 pub use self::words::LayoutName;
 pub use self::words::Level;
@@ -100,6 +106,10 @@ pub struct Config {
     pub bounds: Bounds,
     /// How it is found out what became of a push whose answer nobody saw.
     pub settle: Settle,
+    /// Who tells us.
+    pub sources: Vec<NotificationSource>,
+    /// How what we are told is paired with what we see.
+    pub pairing: Rules,
     /// Who is told.
     pub endpoints: Vec<Endpoint>,
     /// What operators have to know; one of our own making in the state directory, where nothing is said.
@@ -222,6 +232,23 @@ pub struct Listener {
     pub trusted_proxies: Vec<Network>,
     /// Whether each connection begins with a PROXY header.
     pub proxy_protocol: bool,
+}
+
+/// Who tells us of events.
+#[derive(Debug, Clone)]
+pub struct NotificationSource {
+    /// Its name, unlike every other's.
+    pub name: Located<String>,
+    /// The format of its notifications.
+    pub kind: Kind,
+    /// What it must show, all of it; nothing only if the operator insisted.
+    pub credentials: Vec<Credential>,
+    /// Where the secret of each is, in words.
+    pub shows: Vec<(Shown, String)>,
+    /// The registry it speaks for; ours, where nothing is said.
+    pub registry: Option<String>,
+    /// The repositories it may speak for.
+    pub repositories: Patterns,
 }
 
 /// Who is told, and of what.

@@ -288,15 +288,22 @@ impl Reader<'_> {
     }
 }
 
+/// The key of a field; one that is a word of Rust is written `r#word` there.
+pub(super) fn word(field: &'static str) -> &'static str {
+    field.strip_prefix("r#").unwrap_or(field)
+}
+
 /// Reads a mapping into a struct, key by field; keys of the design that are not here yet come after `later`.
 macro_rules! mapping {
     ($type:ident { $($field:ident),* $(,)? } $(later { $($later:literal),* $(,)? })?) => {
         impl Read for $type {
             fn read(at: &At, reader: &mut Reader<'_>) -> Option<Self> {
+                let known = [$(crate::config::read::word(stringify!($field))),*];
                 #[allow(unused_mut, unused_variables, reason = "a mapping may have no keys")]
-                let mut entries =
-                    reader.entries(at, &[$(stringify!($field)),*], &[$($($later),*)?])?;
-                Some(Self { $($field: entries.take(stringify!($field), reader)),* })
+                let mut entries = reader.entries(at, &known, &[$($($later),*)?])?;
+                Some(Self {
+                    $($field: entries.take(crate::config::read::word(stringify!($field)), reader)),*
+                })
             }
         }
     };

@@ -15,6 +15,7 @@ use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
 use crate::event::Origin;
+use crate::ingest;
 use crate::registry::Kind;
 
 use super::read::Scalar;
@@ -137,16 +138,25 @@ words! {
         Off = "off",
     };
 
+    /// What becomes of a notification that speaks of nothing we saw.
+    IngestMode, "mode", "`events` or `evidence`" {
+        /// An event.
+        Events = "events",
+        /// Nothing.
+        Evidence = "evidence",
+    };
+
     /// What a listener serves.
-    Serve, "thing to serve", "`registry`, `admin` or `acme`" {
+    Serve, "thing to serve", "`registry`, `hooks`, `admin` or `acme`" {
         /// The registry behind us.
         Registry = "registry",
+        /// Where registries send their notifications.
+        Hooks = "hooks",
         /// Health, metrics, history.
         Admin = "admin",
         /// Answers for the CA of an `acme` identity that validates by `http-01`.
         Acme = "acme",
-    }
-    later { "hooks" };
+    };
 
     /// The least that is logged.
     Level, "log level", "a log level such as `info`" {
@@ -209,6 +219,7 @@ words_of_parts! {
     Change, "change", "a change such as `moved`", later &[];
     Origin, "origin", "an origin such as `proxy`", later &[];
     Kind, "kind", "a kind such as `image`", later &[];
+    ingest::Kind, "kind", "a kind such as `distribution`", later &[];
     Answers, "kind of receiver", "a kind of receiver such as `kargo`", later &[];
     Scheme, "signature scheme", "a signature scheme such as `standard-webhooks`", later &[];
     Algorithm, "digest", "`sha256` or `sha512`", later &[];
@@ -242,8 +253,6 @@ mod tests {
         ] {
             assert!(wrong.clone().unwrap_err().remedy.contains(expected), "{wrong:?}");
         }
-        let later = Serve::parse("hooks").unwrap_err();
-        assert!(later.message.contains("not of this version yet"), "{later:?}");
         let later = Action::parse("pull").unwrap_err();
         assert!(later.message.contains("not of this version yet"), "{later:?}");
         assert_eq!(Action::parse("delete"), Ok(Action::Delete));

@@ -84,6 +84,10 @@ pub struct Event {
     pub integrity: Option<Integrity>,
     /// What the tag named when we looked and it was not ours.
     pub current_digest: Option<Digest>,
+    /// Whether it was told so late that nobody remembers what it would have been paired with.
+    pub late: bool,
+    /// Whether something newer is known of the same tag: it is no news.
+    pub superseded: bool,
     /// Whether another exchange with the same tag was under way at the same time, so that nobody knows which of the
     /// two the tag names now (rule O3).
     pub concurrent: bool,

@@ -3,8 +3,8 @@
 //! This is the native dialect's body, what the outbox stores, and what `pushbell schema event`
 //! describes. Fields are only ever added. `null` means "known to be nothing, or unknown"; the
 //! fields that say something unusual (`change`, `previous_digest`, `digest_from`, `integrity`,
-//! `current_digest`, `concurrent`) are absent where there is nothing to say. Times are RFC 3339 in UTC with
-//! milliseconds.
+//! `current_digest`, `concurrent`, `late`, `superseded`) are absent where there is nothing to say. Times are RFC 3339
+//! in UTC with milliseconds.
 
 use std::collections::BTreeMap;
 
@@ -135,6 +135,12 @@ pub struct Data {
     /// What the tag named when we looked and it was not this; absent where we did not look or could not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current_digest: Option<String>,
+    /// True where it was told so late that it could not be paired with what we saw ourselves; else absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
+    /// True where something newer is known of the same tag, so that this is no news; else absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
     /// True where another push or delete of the tag was under way at the same time: the registry may have done either
     /// last, so look at the tag. Absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -326,6 +332,8 @@ impl Envelope {
                 .transpose()?,
             integrity,
             current_digest: digest("current_digest", d.current_digest)?,
+            late: d.late,
+            superseded: d.superseded,
             concurrent: d.concurrent,
             time: time_of(&self.time).ok_or(Unreadable::Field { field: "time" })?,
             started_at: time("started_at", d.started_at)?,
@@ -402,6 +410,8 @@ impl Data {
             integrity: integrity.map(str::to_owned),
             registry_digest,
             current_digest: text(event.current_digest.as_ref()),
+            late: event.late,
+            superseded: event.superseded,
             concurrent: event.concurrent,
             key: event.key().to_string(),
             sequence: event.sequence,
@@ -468,6 +478,8 @@ pub(crate) mod tests {
             digest_from: Some(DigestFrom::Bytes),
             integrity: Some(Integrity::Mismatch(digest("other"))),
             current_digest: None,
+            late: false,
+            superseded: false,
             concurrent: false,
             time: time_of("2026-03-01T09:15:02.123Z").unwrap(),
             started_at: time_of("2026-03-01T09:15:01Z"),
@@ -508,10 +520,12 @@ pub(crate) mod tests {
         let kept_apart = Event { artifactory: Some(name), ..sample() };
         assert_eq!(Envelope::read(&Envelope::of(&kept_apart).to_json()).unwrap(), kept_apart);
         let moved_on = Event { current_digest: sample().digest, ..sample() };
+        let stale = Event { late: true, superseded: true, ..sample() };
+        assert_eq!(Envelope::read(&Envelope::of(&stale).to_json()).unwrap(), stale);
         let concurrent = Event { concurrent: true, ..sample() };
         assert_eq!(Envelope::read(&Envelope::of(&concurrent).to_json()).unwrap(), concurrent);
         assert!(!Envelope::of(&sample()).to_json().contains("concurrent"));
-        for event in [sample(), bare, moved_on, kept_apart, concurrent] {
+        for event in [sample(), bare, moved_on, kept_apart, concurrent, stale] {
             let value = serde_json::to_value(Envelope::of(&event)).unwrap();
             let wrong: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
             assert!(wrong.is_empty(), "{wrong:?}");

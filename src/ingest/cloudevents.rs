@@ -107,7 +107,9 @@ pub(super) fn read(
         digest_from: word(data, "digest_from", DigestFrom::of)?,
         integrity: integrity(data)?,
         current_digest: data.parse_if_any("current_digest", DIGEST)?,
-        concurrent: is_concurrent(data)?,
+        concurrent: is_true(data, "concurrent")?,
+        late: is_true(data, "late")?,
+        superseded: is_true(data, "superseded")?,
         time,
         started_at: data.time("started_at")?,
         answered_at: data.time("answered_at")?,
@@ -212,8 +214,8 @@ fn integrity(data: &Node<'_>) -> Result<Option<Integrity>, Error> {
     }
 }
 
-fn is_concurrent(data: &Node<'_>) -> Result<bool, Error> {
-    match data.member("concurrent") {
+fn is_true(data: &Node<'_>, key: &str) -> Result<bool, Error> {
+    match data.member(key) {
         None => Ok(false),
         Some(node) => match node.value().raw() {
             "true" => Ok(true),

@@ -251,6 +251,8 @@ mod tests {
             digest_from: None,
             integrity: None,
             current_digest: None,
+            late: false,
+            superseded: false,
             concurrent: false,
             time: datetime!(2026-03-01 11:15:02.123456789 +2),
             started_at: None,

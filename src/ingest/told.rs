@@ -215,6 +215,8 @@ impl<'a> Reading<'a> {
             digest_from: None,
             integrity: None,
             current_digest: None,
+            late: false,
+            superseded: false,
             concurrent: false,
             time: told.time.unwrap_or(self.context.received),
             started_at: None,

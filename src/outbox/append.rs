@@ -10,7 +10,10 @@ use time::OffsetDateTime;
 
 use crate::event::Event;
 use crate::event::EventId;
+use crate::event::IntentId;
+use crate::event::Origin;
 use crate::event::schema::Envelope;
+use crate::pairing::Report;
 
 use super::Append;
 use super::Appended;
@@ -21,8 +24,11 @@ use super::endpoints::Endpoints;
 use super::expiry;
 use super::expiry::Which;
 use super::intents;
+use super::notices;
+use super::notices::Witnessed;
 use super::shared::Shared;
 use super::tags;
+use super::witnesses::Sighting;
 
 /// What a transaction will have done once it is committed.
 #[derive(Default)]
@@ -39,6 +45,8 @@ pub(super) struct Effects {
     pub(super) owed: BTreeMap<i64, Owed>,
     /// The claims that end with it: endpoint and event.
     pub(super) released: Vec<(i64, i64)>,
+    /// How many notifications wait since it.
+    pub(super) held: u64,
     /// The claims that it made itself; they end with it in any case.
     pub(super) taken: Vec<(i64, i64)>,
     /// The deliveries whose place a newer event took.
@@ -114,95 +122,197 @@ impl Effects {
 /// The most deliveries of an endpoint that one transaction ends: more than it can add.
 const ENDED_AT_ONCE: usize = 1024;
 
-/// Adds the events of an append in the place of its intent. `earlier` has the events that an earlier, failed try of the same
-/// append added: should its commit have reached the disk all the same, they are new to the caller.
-pub(super) fn append(
-    connection: &Connection,
-    shared: &Shared,
-    append: &Append,
-    now: i64,
-    earlier: &mut HashSet<EventId>,
-    effects: &mut Effects,
-) -> rusqlite::Result<Result<Vec<Appended>, Error>> {
-    let endpoints = &shared.endpoints;
-    // A look speaks of one tag. Where an append is about several, nobody can say which.
-    let first = append.events.iter().find_map(|event| event.tag.as_ref());
-    let one_tag = append.events.iter().all(|e| e.tag.is_none() || e.tag.as_ref() == first);
-    let before = if one_tag { &append.before } else { &Before::Unknown };
-    let mut appended = Vec::with_capacity(append.events.len());
-    for event in &append.events {
-        if let Some((sequence, envelope)) = stored(connection, event.id)? {
-            let event = match read_event(sequence, &envelope) {
-                Ok(event) => event,
-                Err(error) => return Ok(Err(error)),
-            };
-            let new = earlier.remove(&event.id);
-            let owed_to = owed_to(connection, endpoints, sequence)?;
-            if new {
-                effects.added.insert(event.id);
-                for endpoint in owed_to.iter().filter_map(|name| endpoints.named(name)) {
-                    effects.owed.entry(endpoint.id).or_default().claimable += 1;
-                }
-            } else {
-                effects.repeats += 1;
-            }
-            appended.push(Appended { event, owed_to, new });
-            continue;
-        }
-        let event = event.clone();
-        appended.push(add(connection, shared, append, event, before, now, effects)?);
-    }
-    intents::fulfil(connection, append.intent)?;
-    Ok(Ok(appended))
+/// A transaction of the writer that may append.
+pub(super) struct Appending<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) shared: &'a Shared,
+    pub(super) now: i64,
+    /// The events that an earlier, failed try of the same transaction added: should its commit have reached the disk
+    /// all the same, they are new to the caller.
+    pub(super) earlier: &'a mut HashSet<EventId>,
+    pub(super) effects: &'a mut Effects,
 }
 
-fn add(
-    connection: &Connection,
-    shared: &Shared,
-    append: &Append,
-    mut event: Event,
-    before: &Before,
-    now: i64,
-    effects: &mut Effects,
-) -> rusqlite::Result<Appended> {
-    effects.sequence += 1;
-    let sequence = effects.sequence;
-    event.sequence = u64::try_from(sequence).ok();
-    // As it will be read back, so that the first answer and every later one are the same.
-    event.time = as_stored(event.time);
-    event.started_at = event.started_at.map(as_stored);
-    event.answered_at = event.answered_at.map(as_stored);
-    tags::apply(connection, &mut event, before, sequence)?;
-    if event.total_size.is_none() {
-        event.total_size = tags::total_size(connection, &event)?;
-    }
-    tags::remember_size(connection, &event)?;
-    connection
-        .prepare_cached(
-            "INSERT INTO events (sequence, id, intent, key, appended_at, envelope)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            sequence,
-            event.id.as_bytes(),
-            append.intent.as_bytes(),
-            event.key().as_str(),
-            now,
-            Envelope::of(&event).to_json(),
-        ])?;
-    let mut owed_to = Vec::new();
-    for endpoint in shared.endpoints.wanting(&event) {
-        if endpoint.latest_only {
-            deliveries::replace(connection, &shared.claims, endpoint, &event, sequence, effects)?;
+impl Appending<'_> {
+    /// Adds the events of an append in the place of its intent.
+    pub(super) fn append(
+        &mut self,
+        append: &Append,
+    ) -> rusqlite::Result<Result<Vec<Appended>, Error>> {
+        // A look speaks of one tag. Where an append is about several, nobody can say which.
+        let first = append.events.iter().find_map(|event| event.tag.as_ref());
+        let one_tag = append.events.iter().all(|e| e.tag.is_none() || e.tag.as_ref() == first);
+        let before = if one_tag { &append.before } else { &Before::Unknown };
+        let mut appended = Vec::with_capacity(append.events.len());
+        for event in &append.events {
+            if let Some(there) = self.there(event.id)? {
+                match there {
+                    Ok(there) => appended.push(there),
+                    Err(error) => return Ok(Err(error)),
+                }
+                continue;
+            }
+            let event = event.clone();
+            match self.observed(append.intent, event, before)? {
+                Ok(added) => appended.push(added),
+                Err(error) => return Ok(Err(error)),
+            }
         }
-        deliveries::owe(connection, endpoint, &event, sequence, now)?;
-        let owed = effects.owed.entry(endpoint.id).or_default();
-        owed.change += 1;
-        owed.claimable += 1;
-        owed_to.push(endpoint.name.clone());
+        if self.shared.pairing.is_some() {
+            self.link_rest(append.intent, &appended)?;
+        }
+        intents::fulfil(self.connection, append.intent)?;
+        Ok(Ok(appended))
     }
-    effects.added.insert(event.id);
-    Ok(Appended { event, owed_to, new: true })
+
+    /// What is stored under this id, if anything is.
+    fn there(&mut self, id: EventId) -> rusqlite::Result<Option<Result<Appended, Error>>> {
+        let Some((sequence, envelope)) = stored(self.connection, id)? else {
+            return Ok(None);
+        };
+        let event = match read_event(sequence, &envelope) {
+            Ok(event) => event,
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        let endpoints = &self.shared.endpoints;
+        let new = self.earlier.remove(&id);
+        let owed_to = owed_to(self.connection, endpoints, sequence)?;
+        if new {
+            self.effects.added.insert(id);
+            for endpoint in owed_to.iter().filter_map(|name| endpoints.named(name)) {
+                self.effects.owed.entry(endpoint.id).or_default().claimable += 1;
+            }
+        } else {
+            self.effects.repeats += 1;
+        }
+        Ok(Some(Ok(Appended { event, owed_to, new })))
+    }
+
+    /// Adds an event that we saw ourselves, unless somebody told of it before.
+    fn observed(
+        &mut self,
+        intent: IntentId,
+        mut event: Event,
+        before: &Before,
+    ) -> rusqlite::Result<Result<Appended, Error>> {
+        let Some(rules) = self.shared.pairing else {
+            return self.add(intent, event, before).map(Ok);
+        };
+        if event.origin != Origin::Proxy {
+            let sighting = Sighting::of_hearsay(&event, self.now);
+            let added = self.add(intent, event, before)?;
+            sighting.write(self.connection, self.effects.sequence)?;
+            return Ok(Ok(added));
+        }
+        let sighting = Sighting::of_exchange(&event, self.now);
+        match notices::meet(self.connection, &rules, intent, &mut event, &sighting)? {
+            Witnessed::Same(sequence) => match self.stored_at(sequence)? {
+                Some(same) => Ok(same),
+                None => self.add(intent, event, before).map(Ok),
+            },
+            Witnessed::By(reports) => {
+                let added = self.add(intent, event, before)?;
+                let sequence = self.effects.sequence;
+                sighting.write(self.connection, sequence)?;
+                notices::link_to(self.connection, reports, sequence)?;
+                Ok(Ok(added))
+            }
+        }
+    }
+
+    /// Adds an event that somebody told of, and links what was told to it.
+    pub(super) fn told(
+        &mut self,
+        source: &str,
+        report: Report,
+        mut event: Event,
+    ) -> rusqlite::Result<Result<Appended, Error>> {
+        if let Some(there) = self.there(event.id)? {
+            return Ok(there);
+        }
+        event.superseded = event.late && notices::is_superseded(self.connection, &event)?;
+        // The exchange was somebody else's; its id is as good as the event's.
+        let intent = IntentId::from_bytes(*event.id.as_bytes());
+        let sighting = Sighting::of_hearsay(&event, report.received);
+        let added = self.add(intent, event, &Before::Unknown)?;
+        let sequence = self.effects.sequence;
+        sighting.write(self.connection, sequence)?;
+        notices::write_link(self.connection, source, report, sequence)?;
+        Ok(Ok(added))
+    }
+
+    /// Whatever else was told of the exchange is about its first event.
+    fn link_rest(&self, intent: IntentId, appended: &[Appended]) -> rusqlite::Result<()> {
+        let first = appended.iter().find_map(|appended| appended.event.sequence);
+        match first.and_then(|sequence| i64::try_from(sequence).ok()) {
+            Some(first) => {
+                let rest = notices::linked(self.connection, intent)?;
+                notices::link_to(self.connection, rest, first)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn stored_at(&mut self, sequence: i64) -> rusqlite::Result<Option<Result<Appended, Error>>> {
+        let sql = "SELECT id FROM events WHERE sequence = ?1";
+        let id = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row([sequence], |row| row.get(0).map(EventId::from_bytes))
+            .optional()?;
+        match id {
+            Some(id) => self.there(id),
+            None => Ok(None),
+        }
+    }
+
+    fn add(
+        &mut self,
+        intent: IntentId,
+        mut event: Event,
+        before: &Before,
+    ) -> rusqlite::Result<Appended> {
+        let (connection, effects) = (self.connection, &mut *self.effects);
+        effects.sequence += 1;
+        let sequence = effects.sequence;
+        event.sequence = u64::try_from(sequence).ok();
+        // As it will be read back, so that the first answer and every later one are the same.
+        event.time = as_stored(event.time);
+        event.started_at = event.started_at.map(as_stored);
+        event.answered_at = event.answered_at.map(as_stored);
+        tags::apply(connection, &mut event, before, sequence)?;
+        if event.total_size.is_none() {
+            event.total_size = tags::total_size(connection, &event)?;
+        }
+        tags::remember_size(connection, &event)?;
+        connection
+            .prepare_cached(
+                "INSERT INTO events (sequence, id, intent, key, appended_at, envelope)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute(params![
+                sequence,
+                event.id.as_bytes(),
+                intent.as_bytes(),
+                event.key().as_str(),
+                self.now,
+                Envelope::of(&event).to_json(),
+            ])?;
+        let mut owed_to = Vec::new();
+        for endpoint in self.shared.endpoints.wanting(&event) {
+            if endpoint.latest_only {
+                let claims = &self.shared.claims;
+                deliveries::replace(connection, claims, endpoint, &event, sequence, effects)?;
+            }
+            deliveries::owe(connection, endpoint, &event, sequence, self.now)?;
+            let owed = effects.owed.entry(endpoint.id).or_default();
+            owed.change += 1;
+            owed.claimable += 1;
+            owed_to.push(endpoint.name.clone());
+        }
+        effects.added.insert(event.id);
+        Ok(Appended { event, owed_to, new: true })
+    }
 }
 
 fn as_stored(time: OffsetDateTime) -> OffsetDateTime {

@@ -18,7 +18,7 @@ use super::Appended;
 use super::AttemptOutcome;
 use super::DeliveryId;
 use super::Error;
-use super::append;
+use super::append::Appending;
 use super::append::Effects;
 use super::append::Replaced;
 use super::deliveries;
@@ -28,6 +28,11 @@ use super::intents;
 use super::intents::Durability;
 use super::intents::Intent;
 use super::intents::Reason;
+use super::notices;
+use super::notices::Looked;
+use super::notices::Noted;
+use super::notices::Notice;
+use super::notices::Quarantined;
 use super::shared::Shared;
 
 /// What can be written.
@@ -37,9 +42,21 @@ pub(super) enum Command {
     Intend(Box<Intent>, Durability, oneshot::Sender<Result<(), Error>>),
     Close(IntentId, Reason, oneshot::Sender<Result<(), Error>>),
     Replay(Vec<DeliveryId>, oneshot::Sender<Result<Vec<DeliveryId>, Error>>),
+    Note(Vec<Notice>, oneshot::Sender<Result<Vec<Noted>, Error>>),
+    Release(Box<Release>, oneshot::Sender<Result<Noted, Error>>),
+    Quarantine(Box<Quarantined>, oneshot::Sender<Result<(), Error>>),
+    /// Takes one out of quarantine and takes up what it turned out to say.
+    Discharge(u64, Vec<Notice>, oneshot::Sender<Result<Vec<Noted>, Error>>),
     /// Something a test does to the connection.
     #[cfg(test)]
     Test(fn(&Connection) -> rusqlite::Result<()>, oneshot::Sender<()>),
+}
+
+/// A notification that may wait no longer.
+pub(super) struct Release {
+    pub(super) source: String,
+    pub(super) id: EventId,
+    pub(super) looked: Looked,
 }
 
 /// A committed transaction.
@@ -52,6 +69,7 @@ pub(super) enum Reply {
     Append(Result<Vec<Appended>, Error>),
     Record(Result<(), Error>),
     Replay(Vec<DeliveryId>),
+    Noted(Vec<Noted>),
     Written,
     #[cfg(test)]
     Test,
@@ -80,6 +98,9 @@ impl Command {
             Self::Intend(..) => "intend",
             Self::Close(..) => "close",
             Self::Replay(..) => "replay",
+            Self::Note(..) => "note",
+            Self::Release(..) => "release",
+            Self::Quarantine(..) | Self::Discharge(..) => "quarantine",
             #[cfg(test)]
             Self::Test(..) => "test",
         }
@@ -93,7 +114,11 @@ impl Command {
             Self::Append(_, to) => to.send(Err(error)).is_err(),
             Self::Record(_, to) => to.send(Err(error)).is_err(),
             Self::Replay(_, to) => to.send(Err(error)).is_err(),
-            Self::Intend(_, _, to) | Self::Close(_, _, to) => to.send(Err(error)).is_err(),
+            Self::Intend(_, _, to) | Self::Close(_, _, to) | Self::Quarantine(_, to) => {
+                to.send(Err(error)).is_err()
+            }
+            Self::Note(_, to) | Self::Discharge(_, _, to) => to.send(Err(error)).is_err(),
+            Self::Release(_, to) => to.send(Err(error)).is_err(),
             #[cfg(test)]
             Self::Test(_, to) => to.send(()).is_err(),
         };
@@ -104,6 +129,9 @@ impl Done {
     /// Tells everybody what is committed now; whoever is answered finds all the rest told already.
     pub(super) fn answer(self, batch: Vec<Command>, shared: &Shared) {
         let Self { replies, effects } = self;
+        if effects.held > 0 {
+            shared.held.send_modify(|n| *n = n.wrapping_add(effects.held));
+        }
         effects.tell(shared);
         for (command, reply) in batch.into_iter().zip(replies) {
             // Nobody listening is no fault: the event is durable, whoever asked has left.
@@ -111,8 +139,17 @@ impl Done {
                 (Command::Append(_, to), Reply::Append(reply)) => to.send(reply).is_err(),
                 (Command::Record(_, to), Reply::Record(reply)) => to.send(reply).is_err(),
                 (Command::Replay(_, to), Reply::Replay(owed)) => to.send(Ok(owed)).is_err(),
-                (Command::Intend(_, _, to) | Command::Close(_, _, to), Reply::Written) => {
-                    to.send(Ok(())).is_err()
+                (
+                    Command::Intend(_, _, to)
+                    | Command::Close(_, _, to)
+                    | Command::Quarantine(_, to),
+                    Reply::Written,
+                ) => to.send(Ok(())).is_err(),
+                (Command::Note(_, to) | Command::Discharge(_, _, to), Reply::Noted(noted)) => {
+                    to.send(Ok(noted)).is_err()
+                }
+                (Command::Release(_, to), Reply::Noted(mut noted)) => {
+                    to.send(Ok(noted.pop().unwrap_or(Noted::Dropped))).is_err()
                 }
                 #[cfg(test)]
                 (Command::Test(_, to), _) => to.send(()).is_err(),
@@ -189,7 +226,9 @@ pub(super) fn transact(
     for command in batch {
         replies.push(match command {
             Command::Append(append, _) => {
-                Reply::Append(append::append(&transaction, shared, append, now, earlier, effects)?)
+                let mut appending =
+                    Appending { connection: &transaction, shared, now, earlier, effects };
+                Reply::Append(appending.append(append)?)
             }
             Command::Record(outcome, _) => {
                 Reply::Record(deliveries::record(&transaction, shared, outcome, effects)?)
@@ -198,11 +237,37 @@ pub(super) fn transact(
                 Reply::Replay(deliveries::replay(&transaction, shared, ids, now, effects)?)
             }
             Command::Intend(intent, _, _) => {
-                intents::open(&transaction, intent, now)?;
+                intents::open(&transaction, intent, now, shared.pairing.is_some())?;
                 Reply::Written
             }
             Command::Close(intent, reason, _) => {
                 intents::close(&transaction, *intent, *reason, now)?;
+                if shared.pairing.is_some() {
+                    effects.held += notices::give_back(&transaction, *intent, now)?;
+                }
+                Reply::Written
+            }
+            Command::Note(all, _) => {
+                let mut appending =
+                    Appending { connection: &transaction, shared, now, earlier, effects };
+                let noted = all.iter().map(|notice| notices::note(&mut appending, notice));
+                Reply::Noted(noted.collect::<Result<_, _>>()?)
+            }
+            Command::Discharge(number, all, _) => {
+                notices::discharge(&transaction, *number)?;
+                let mut appending =
+                    Appending { connection: &transaction, shared, now, earlier, effects };
+                let noted = all.iter().map(|notice| notices::note(&mut appending, notice));
+                Reply::Noted(noted.collect::<Result<_, _>>()?)
+            }
+            Command::Release(release, _) => {
+                let Release { source, id, looked } = release.as_ref();
+                let mut appending =
+                    Appending { connection: &transaction, shared, now, earlier, effects };
+                Reply::Noted(vec![notices::release(&mut appending, source, *id, looked)?])
+            }
+            Command::Quarantine(quarantined, _) => {
+                notices::quarantine(&transaction, quarantined)?;
                 Reply::Written
             }
             #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::event::Evidence;
 use crate::event::IntentId;
 use crate::event::schema::Envelope;
 use crate::event::schema::Unreadable;
+use crate::pairing::Subject;
 use crate::registry::Kind;
 use crate::registry::Tag;
 
@@ -154,14 +155,23 @@ impl Reason {
     }
 }
 
-/// Writes an intent down; the same one twice is the same row.
-pub(super) fn open(connection: &Connection, intent: &Intent, now: i64) -> rusqlite::Result<()> {
+/// Writes an intent down; the same one twice is the same row. Where notifications are `paired`, it can be found by
+/// what it is about.
+pub(super) fn open(
+    connection: &Connection,
+    intent: &Intent,
+    now: i64,
+    paired: bool,
+) -> rusqlite::Result<()> {
+    let event = &intent.event;
+    let exchange = paired.then(|| Subject::of(event).exchange);
+    let began = paired.then(|| millis(event.started_at.unwrap_or(event.time)));
     connection
         .prepare_cached(
-            "INSERT INTO intents (id, opened_at, document) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO NOTHING",
+            "INSERT INTO intents (id, opened_at, exchange, began, document)
+             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
         )?
-        .execute(params![intent.id.as_bytes(), now, intent.document()])?;
+        .execute(params![intent.id.as_bytes(), now, exchange, began, intent.document()])?;
     Ok(())
 }
 

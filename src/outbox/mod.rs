@@ -25,6 +25,7 @@ pub mod history;
 mod intents;
 mod mending;
 mod metrics;
+mod notices;
 mod queue;
 mod reader;
 mod recovery;
@@ -36,6 +37,7 @@ mod schema;
 mod shared;
 mod tags;
 mod transfer;
+mod witnesses;
 mod writer;
 
 #[cfg(test)]
@@ -55,12 +57,14 @@ use crate::event::Event;
 use crate::event::EventId;
 use crate::event::Filter;
 use crate::event::IntentId;
+use crate::pairing::Rules;
 use crate::points::Points;
 use crate::registry::Digest;
 use crate::registry::RepositoryName;
 use crate::registry::Tag;
 
 use self::batch::Command;
+use self::batch::Release;
 use self::directory::Directory;
 use self::endpoints::Endpoints;
 use self::history::Cursor;
@@ -89,6 +93,12 @@ pub use self::intents::Intent;
 pub use self::intents::Reason;
 pub use self::mending::AfterDamage;
 pub use self::metrics::Metrics;
+pub use self::notices::Looked;
+pub use self::notices::Noted;
+pub use self::notices::Notice;
+pub use self::notices::QUARANTINED_BYTES;
+pub use self::notices::Quarantined;
+pub use self::notices::Waiting;
 pub use self::transfer::Transferred;
 pub use self::transfer::export;
 pub use self::transfer::import;
@@ -100,6 +110,8 @@ pub struct Config {
     pub directory: PathBuf,
     /// Which events are owed to whom, from now on.
     pub subscriptions: Vec<Subscription>,
+    /// How notifications are paired with what we see ourselves; nothing, where there are no sources.
+    pub pairing: Option<Rules>,
     /// How much is kept, and for how long.
     pub bounds: Bounds,
     /// What is done about events after damage was found.
@@ -210,9 +222,11 @@ impl Outbox {
         }
         let leftovers = intents::leftovers(&connection)
             .map_err(|source| recovery::opening(&database, source))?;
+        notices::give_back_orphans(&connection)
+            .map_err(|source| recovery::opening(&database, source))?;
         let (points, bounds, after) = (config.points, config.bounds, config.after_damage);
         let shared = Shared::new(database, endpoints, leftovers, points, bounds, after, metrics);
-        let shared = Arc::new(shared);
+        let shared = Arc::new(shared.paired(config.pairing));
         match salvaged {
             Some(salvaged) => mending::say_salvaged(&shared, &salvaged),
             None => mending::note_damage(&shared),
@@ -293,6 +307,97 @@ impl Outbox {
     /// Dropped before it returns, the events may or may not become durable.
     pub async fn append(&self, append: Append) -> Result<Vec<Appended>, Error> {
         self.write(|reply| Command::Append(append, reply)).await
+    }
+
+    /// Takes notifications up, all in one transaction. When this returns, each is durable: linked to what it speaks of,
+    /// waiting for that, or an event (rule D4).
+    ///
+    /// What comes again changes nothing, so that it is safe to note the same once more after an error.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it; nothing of it is durable then, as far as anybody can
+    /// know.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, the notifications may or may not become durable.
+    pub async fn note(&self, notices: Vec<Notice>) -> Result<Vec<Noted>, Error> {
+        self.write(|reply| Command::Note(notices, reply)).await
+    }
+
+    /// Notifications that wait, in the order they came to, with larger numbers than this.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn held(&self, after: i64, limit: usize) -> Result<Vec<Waiting>, Error> {
+        self.read(|reply| Query::Held { after, limit, reply }).await
+    }
+
+    /// Changes whenever a notification comes to wait.
+    #[must_use]
+    pub fn holds(&self) -> watch::Receiver<u64> {
+        self.0.0.held.subscribe()
+    }
+
+    /// Lets a notification wait no longer. One that waits no more is [`Noted::Repeated`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it; then it still waits.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it returns, it may or may not wait.
+    pub async fn release(
+        &self,
+        source: String,
+        id: EventId,
+        looked: Looked,
+    ) -> Result<Noted, Error> {
+        let release = Box::new(Release { source, id, looked });
+        self.write(|reply| Command::Release(release, reply)).await
+    }
+
+    /// Keeps a notification that is authentic and cannot be used: its first [`QUARANTINED_BYTES`], and the last
+    /// thousand of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it.
+    pub async fn quarantine(&self, quarantined: Quarantined) -> Result<(), Error> {
+        self.write(|reply| Command::Quarantine(Box::new(quarantined), reply)).await
+    }
+
+    /// What is in quarantine, the latest first.
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn quarantined(&self, limit: usize) -> Result<Vec<Quarantined>, Error> {
+        self.read(|reply| Query::Quarantined { limit, reply }).await
+    }
+
+    /// Takes one out of quarantine, and takes up what it says after all, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] where the disk does not take it; then it stays where it is.
+    pub async fn discharge(&self, number: u64, notices: Vec<Notice>) -> Result<Vec<Noted>, Error> {
+        self.write(|reply| Command::Discharge(number, notices, reply)).await
+    }
+
+    /// The sources that have told of an open intent: evidence that it was applied (rule S5).
+    ///
+    /// # Errors
+    ///
+    /// If the database cannot be read.
+    pub async fn witnesses(&self, intent: IntentId) -> Result<Vec<String>, Error> {
+        if self.0.0.pairing.is_none() {
+            return Ok(Vec::new());
+        }
+        self.read(|reply| Query::Witnesses { intent, reply }).await
     }
 
     /// What a tag was last known to be. Where two registries have such a repository and tag, this does

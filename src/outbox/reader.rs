@@ -40,6 +40,9 @@ use super::history::StoredDelivery;
 use super::history::StoredEvent;
 use super::history::Wanted;
 use super::intents;
+use super::notices;
+use super::notices::Quarantined;
+use super::notices::Waiting;
 use super::queue::Taken;
 use super::recovery;
 use super::shared::Shared;
@@ -83,6 +86,19 @@ pub(super) enum Query {
     Attempts {
         id: DeliveryId,
         reply: oneshot::Sender<Result<Vec<StoredAttempt>, Error>>,
+    },
+    Held {
+        after: i64,
+        limit: usize,
+        reply: oneshot::Sender<Result<Vec<Waiting>, Error>>,
+    },
+    Quarantined {
+        limit: usize,
+        reply: oneshot::Sender<Result<Vec<Quarantined>, Error>>,
+    },
+    Witnesses {
+        intent: IntentId,
+        reply: oneshot::Sender<Result<Vec<String>, Error>>,
     },
     Undone {
         intent: Box<Intent>,
@@ -175,6 +191,15 @@ impl Reader {
                     endpoint.map_or(Ok(Vec::new()), |e| history::attempts(c, id.event(), e))
                 });
                 reply.send(read).is_err()
+            }
+            Query::Held { after, limit, reply } => {
+                reply.send(self.query(|c| notices::held(c, after, limit))).is_err()
+            }
+            Query::Quarantined { limit, reply } => {
+                reply.send(self.query(|c| notices::quarantined(c, limit))).is_err()
+            }
+            Query::Witnesses { intent, reply } => {
+                reply.send(self.query(|c| notices::witnesses_of(c, intent))).is_err()
             }
             Query::Undone { intent, working, reply } => {
                 let undone = self.query(|connection| intents::undone(connection, &intent, working));

@@ -252,7 +252,7 @@ mod tests {
             ("synchronous", "Integer(2)"),
             ("foreign_keys", "Integer(1)"),
             ("auto_vacuum", "Integer(2)"),
-            ("user_version", "Integer(2)"),
+            ("user_version", "Integer(3)"),
         ] {
             assert_eq!(pragma(name), expected, "{name}");
         }

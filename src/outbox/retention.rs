@@ -7,6 +7,8 @@
 //! | that a tag was deleted | after `keep_history`: from then on a look says so |
 //! | that an exchange made no event | after `keep_history` |
 //! | the size of a manifest | when a million newer ones are known |
+//! | what an event was about, for pairing | after `match.memory`, or when a million newer ones are known |
+//! | a notification in quarantine | after 30 days, or when a thousand newer ones are there |
 //!
 //! Where the disk has no room for as much, `room` says what goes earlier.
 //!
@@ -21,6 +23,8 @@ use rusqlite::OptionalExtension as _;
 use rusqlite::TransactionBehavior;
 use time::OffsetDateTime;
 use tracing::info;
+
+use crate::pairing::Rules;
 
 use super::append::Effects;
 use super::bounds::Bounds;
@@ -38,6 +42,9 @@ const EXPIRED: usize = 500;
 
 /// How many sizes of manifests are kept.
 const SIZES: i64 = 1_000_000;
+
+/// How many events are remembered for pairing.
+const SIGHTINGS: i64 = 1_000_000;
 
 /// How many free pages stay in the file for what comes next, and how many go at once.
 const FREE_PAGES: i64 = 1024;
@@ -66,6 +73,8 @@ pub(super) struct Retention {
     next_look: Instant,
     room: Room,
     clock: Clock,
+    /// How long is remembered what events were about.
+    memory: Duration,
 }
 
 /// Until when an event must be kept.
@@ -95,6 +104,7 @@ impl Default for Retention {
             next_look: now + BETWEEN_LOOKS,
             room: Room::default(),
             clock: Clock { began: now, then: OffsetDateTime::now_utc() },
+            memory: Rules::default().memory,
         }
     }
 }
@@ -106,6 +116,11 @@ impl Clock {
 }
 
 impl Retention {
+    /// The same, remembering for so long what events were about.
+    pub(super) fn remembering(self, memory: Duration) -> Self {
+        Self { memory, ..self }
+    }
+
     /// How long the writer may wait for commands before it should take a step.
     pub(super) fn patience(&self) -> Duration {
         let next = self.next_step.min(self.next_expiry).min(self.next_look);
@@ -177,8 +192,25 @@ impl Retention {
                      ORDER BY number LIMIT ?2)",
             )?
             .execute([SIZES, STEP])?;
+        let sightings = transaction
+            .prepare_cached(
+                "DELETE FROM sightings WHERE event IN (
+                     SELECT event FROM sightings
+                     WHERE event <= (SELECT max(event) FROM sightings) - ?1
+                        OR (event <= (SELECT min(event) FROM sightings) + ?2 AND ended <= ?3)
+                     ORDER BY event LIMIT ?2)",
+            )?
+            .execute([SIGHTINGS, STEP, before(self.memory)])?;
+        let quarantined = transaction
+            .prepare_cached(
+                "DELETE FROM notifications WHERE number IN (
+                     SELECT number FROM notifications
+                     WHERE state = 'quarantined' AND received_at <= ?1 ORDER BY number LIMIT ?2)",
+            )?
+            .execute([oldest, STEP])?;
         transaction.commit()?;
-        let more = more || tags > 0 || closed > 0 || sizes > 0 || free_pages(connection)?;
+        let forgotten = tags + closed + sizes + sightings + quarantined;
+        let more = more || forgotten > 0 || free_pages(connection)?;
         if !more {
             self.after = 0;
         }
@@ -297,6 +329,7 @@ pub(super) fn remove(
         "DELETE FROM attempts WHERE event = ?1",
         "DELETE FROM deliveries WHERE event = ?1",
         "DELETE FROM links WHERE event = ?1",
+        "DELETE FROM sightings WHERE event = ?1",
         "DELETE FROM events WHERE sequence = ?1",
     ] {
         connection.prepare_cached(sql)?.execute([sequence])?;
@@ -363,7 +396,7 @@ mod tests {
         event(&connection, 4, old, 1);
         event(&connection, 5, new, 1);
         connection
-            .execute_batch("INSERT INTO links VALUES ('s', '1', 1, NULL), ('s', '2', 2, NULL)")
+            .execute_batch("INSERT INTO links VALUES ('s', '1', 1, 0, 0), ('s', '2', 2, 0, 0)")
             .unwrap();
         for (tag, digest, at) in
             [("gone", None, old), ("going", None, new), ("there", Some("d"), old)]

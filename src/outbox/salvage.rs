@@ -46,7 +46,7 @@ struct Table {
 }
 
 /// In the order in which they refer to each other.
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 12] = [
     Table { name: "endpoints", key: Some("id") },
     Table { name: "events", key: Some("sequence") },
     Table { name: "deliveries", key: Some("event") },
@@ -56,8 +56,9 @@ const TABLES: [Table; 11] = [
     Table { name: "settings", key: Some("number") },
     Table { name: "intents", key: None },
     Table { name: "closed", key: None },
-    Table { name: "notifications", key: None },
+    Table { name: "notifications", key: Some("number") },
     Table { name: "links", key: None },
+    Table { name: "sightings", key: Some("event") },
 ];
 
 /// Sequences that may have been given to events that cannot be read; they are never given again (rule O1).
@@ -228,7 +229,8 @@ fn make_fit(from: &Connection, to: &Connection, incomplete: bool) -> rusqlite::R
         "DELETE FROM deliveries WHERE event NOT IN (SELECT sequence FROM events)
              OR endpoint NOT IN (SELECT id FROM endpoints);
          DELETE FROM attempts WHERE (event, endpoint) NOT IN (SELECT event, endpoint FROM deliveries);
-         DELETE FROM links WHERE event IS NOT NULL AND event NOT IN (SELECT sequence FROM events);
+         DELETE FROM links WHERE event NOT IN (SELECT sequence FROM events);
+         DELETE FROM sightings WHERE event NOT IN (SELECT sequence FROM events);
          UPDATE deliveries SET state = 'ready' WHERE state = 'waiting' AND NOT EXISTS (
              SELECT 1 FROM deliveries AS earlier INDEXED BY deliveries_lane
              WHERE earlier.endpoint = deliveries.endpoint AND earlier.lane = deliveries.lane

@@ -13,10 +13,11 @@
 //! | `tags` | what a tag was last known to be | `registry`, `repository`, `tag`. `digest`: null where the tag was deleted. `sequence`, `at`: of the event that said so. No row: we never knew, or no longer do. A delete by digest reads all tags of its repository: an index by digest would cost every push two pages at random places. |
 //! | `manifests` | the size of one manifest's content | `digest`, `total_size`; `number` grows, so that the oldest rows can be found and forgotten. |
 //! | `settings` | the endpoints from some event on | `since`: the last sequence before; `endpoints`: a JSON array of names. |
-//! | `intents` | an exchange whose end is not known | `id`, `opened_at`, `document`: its facts as JSON, the event as it would be and the tags asked for beside it. Removed in the transaction that appends its events or its row in `closed`. |
+//! | `intents` | an exchange whose end is not known | `id`, `opened_at`, `document`: its facts as JSON, the event as it would be and the tags asked for beside it. `exchange`, `began`: what it is about and since when, where notifications are paired. Removed in the transaction that appends its events or its row in `closed`. |
 //! | `closed` | an exchange that made no event | `intent`, `closed_at`, `reason`: `refused`, `redirected`, `not sent` or `not applied`. |
-//! | `notifications` | a registry's report not yet an event | `source`, `source_id`: who sent it and its id there. `received_at`, `document`: its facts as JSON, or the raw bytes where it is quarantined. Written by pairing (delivery guarantees, 4). |
-//! | `links` | a notification paired with a fact | `source`, `source_id`, and the `event` or the `intent` it speaks of. Written by pairing. |
+//! | `notifications` | a registry's report that is not an event, or not yet | `number`: their order. `source`, `source_id`: who sent it, and the id of the event it would be. `received_at`, `stamp`: when, by our clock and by theirs. `state`: `held` until `due_at`, `linked` to an open `intent`, or `quarantined` for `reason`. `name`, `content`, `exchange`: what it is about, in 64 bits each. `document`: the event it would be, as JSON; of a quarantined one the raw bytes. |
+//! | `links` | a report paired with an event | `source`: who told it, or `proxy`; `source_id`: the id of the event it would have been; `event`; `stamp`, `received_at`. |
+//! | `sightings` | what an event is about, and when | `event`; `name`, `content`; `began`, `ended`; `hearsay`: when it arrived, of one that we were only told of. Written while there are sources, kept for `match.memory`. |
 //!
 //! A delivery's `state`:
 //!
@@ -45,7 +46,7 @@ use super::Error;
 pub(super) const APPLICATION_ID: i32 = 0x5042_656c;
 
 /// What brings a file from each version to the next; the first one makes it.
-pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND];
+pub(super) const MIGRATIONS: &[&str] = &[FIRST, SECOND, THIRD];
 
 /// The format this release writes.
 pub(super) const VERSION: i32 = MIGRATIONS.len() as i32;
@@ -191,6 +192,57 @@ CREATE INDEX deliveries_ready ON deliveries (endpoint, event) WHERE state = 'rea
 CREATE INDEX deliveries_later ON deliveries (endpoint, due_at, event) WHERE state = 'later';
 CREATE INDEX deliveries_tried ON deliveries (endpoint, event) WHERE state = 'later';
 CREATE INDEX deliveries_lane ON deliveries (endpoint, lane, event) WHERE ended_at IS NULL;
+";
+
+/// What notifications are paired by. Nothing was ever written to the two tables as they were.
+const THIRD: &str = "
+ALTER TABLE intents ADD COLUMN exchange INTEGER;
+ALTER TABLE intents ADD COLUMN began INTEGER;
+CREATE INDEX intents_exchange ON intents (exchange) WHERE exchange IS NOT NULL;
+
+DROP TABLE notifications;
+DROP TABLE links;
+
+CREATE TABLE notifications (
+    number      INTEGER PRIMARY KEY,
+    source      TEXT    NOT NULL,
+    source_id   TEXT    NOT NULL,
+    received_at INTEGER NOT NULL,
+    stamp       INTEGER NOT NULL,
+    state       TEXT    NOT NULL CHECK (state IN ('held', 'linked', 'quarantined')),
+    due_at      INTEGER NOT NULL,
+    intent      BLOB,
+    name        INTEGER,
+    content     INTEGER,
+    exchange    INTEGER,
+    reason      TEXT,
+    document    BLOB    NOT NULL,
+    UNIQUE (source, source_id)
+) STRICT;
+CREATE INDEX notifications_held ON notifications (name) WHERE state = 'held';
+CREATE INDEX notifications_due ON notifications (due_at) WHERE state = 'held';
+CREATE INDEX notifications_intent ON notifications (intent) WHERE intent IS NOT NULL;
+CREATE INDEX notifications_quarantined ON notifications (number) WHERE state = 'quarantined';
+
+CREATE TABLE links (
+    source      TEXT    NOT NULL,
+    source_id   TEXT    NOT NULL,
+    event       INTEGER NOT NULL REFERENCES events (sequence),
+    stamp       INTEGER NOT NULL,
+    received_at INTEGER NOT NULL,
+    PRIMARY KEY (source, source_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX links_event ON links (event);
+
+CREATE TABLE sightings (
+    event   INTEGER PRIMARY KEY,
+    name    INTEGER NOT NULL,
+    content INTEGER,
+    began   INTEGER NOT NULL,
+    ended   INTEGER NOT NULL,
+    hearsay INTEGER
+) STRICT;
+CREATE INDEX sightings_name ON sightings (name, began);
 ";
 
 /// Refuses a format that a newer release wrote, or a database that is not an outbox at all.

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 use crate::event::IntentId;
+use crate::pairing::Rules;
 use crate::points::Points;
 
 use super::AfterDamage;
@@ -36,6 +37,10 @@ pub(super) struct Shared {
     /// Intents that an earlier run left open.
     pub(super) leftovers: Vec<IntentId>,
     pub(super) points: Points,
+    /// How notifications are paired with what we see ourselves, if there are any.
+    pub(super) pairing: Option<Rules>,
+    /// Goes up with every notification that comes to wait.
+    pub(super) held: watch::Sender<u64>,
     pub(super) bounds: Bounds,
     /// What is weaker than it should be, in words, by part (rule D9).
     weaknesses: Mutex<BTreeMap<Weakness, String>>,
@@ -87,6 +92,8 @@ impl Shared {
             reads: Queue::new(PLACES),
             leftovers,
             points,
+            pairing: None,
+            held: watch::Sender::new(0),
             bounds,
             weaknesses: Mutex::default(),
             after_damage,
@@ -96,6 +103,11 @@ impl Shared {
             ended: watch::Sender::new(false),
             claims: Claims::default(),
         }
+    }
+
+    /// The same where notifications are paired with what we see.
+    pub(super) fn paired(self, pairing: Option<Rules>) -> Self {
+        Self { pairing, ..self }
     }
 
     /// Says what is weaker than it should be.

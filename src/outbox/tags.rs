@@ -31,6 +31,11 @@ pub(super) fn apply(
     before: &Before,
     sequence: i64,
 ) -> rusqlite::Result<()> {
+    if event.superseded {
+        // What is known is newer.
+        (event.change, event.previous_digest) = (None, None);
+        return Ok(());
+    }
     match (event.action, event.tag.clone()) {
         (Action::Push, Some(tag)) => push(connection, event, &tag, before, sequence),
         (Action::Delete, Some(tag)) => delete_tag(connection, event, &tag, sequence),
@@ -150,9 +155,17 @@ fn delete_digest(connection: &Connection, event: &Event, sequence: i64) -> rusql
     connection
         .prepare_cached(
             "UPDATE tags SET digest = NULL, sequence = ?4, at = ?5
-             WHERE repository = ?1 AND digest = ?2 AND registry = ?3",
+             WHERE repository = ?1 AND digest = ?2 AND registry = ?3 AND (?6 OR at <= ?5)",
         )?
-        .execute(params![repository, digest.as_str(), registry, sequence, millis(event.time)])?;
+        .execute(params![
+            repository,
+            digest.as_str(),
+            registry,
+            sequence,
+            millis(event.time),
+            // What was pushed since the delete that we are only told of now is there.
+            event.origin != Origin::Notification,
+        ])?;
     Ok(())
 }
 

@@ -89,6 +89,7 @@ impl Writer {
         connection: Connection,
         reader: JoinHandle<()>,
     ) -> Self {
+        let memory = shared.pairing.unwrap_or_default().memory;
         let reserve = Reserve::of(&shared.database);
         Self {
             shared,
@@ -96,7 +97,7 @@ impl Writer {
             connection: Some(connection),
             relaxed: false,
             unsynced: None,
-            retention: Retention::default(),
+            retention: Retention::default().remembering(memory),
             reserve,
             waits: None,
             reader: Some(reader),

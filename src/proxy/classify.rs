@@ -193,6 +193,8 @@ impl Exchange {
             digest_from: None,
             integrity: None,
             current_digest: None,
+            late: false,
+            superseded: false,
             concurrent: false,
             time: self.started_at,
             started_at: Some(self.started_at),

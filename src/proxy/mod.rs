@@ -71,10 +71,13 @@ use crate::listener::Peer;
 use crate::listener::Refusal;
 use crate::listener::Serve;
 use crate::outbox::Durability;
+use crate::outbox::Looked;
 use crate::outbox::Outbox;
 use crate::points::Points;
 use crate::registry::Ambiguous;
 use crate::registry::Layout;
+use crate::registry::Reference;
+use crate::registry::RepositoryName;
 use crate::tasks::Tasks;
 use crate::telemetry::printable;
 
@@ -88,6 +91,7 @@ use self::look::Look;
 use self::overlap::Overlaps;
 use self::protocol::Rules;
 use self::settle::Settler;
+use self::settle::rules::Found;
 use self::settle::rules::Schedule;
 use self::token::Realm;
 use self::unrecorded::Unrecorded;
@@ -294,6 +298,15 @@ impl Proxy {
     pub async fn keep_settling(self, stop: CancellationToken) {
         let tell = |appended: &_| self.inner.tell(appended);
         self.inner.settler.run(stop, tell).await;
+    }
+
+    /// What the registry has there, by a look with our own account. It has no deadline of its own.
+    pub async fn look(&self, repository: &RepositoryName, reference: &Reference) -> Looked {
+        match self.inner.look.at(repository, None, reference).await {
+            Found::Digest(digest) => Looked::Digest(digest),
+            Found::Nothing => Looked::Absent,
+            Found::Something | Found::Denied | Found::Unclear => Looked::Unknown,
+        }
     }
 
     /// How many events wait in memory.

@@ -172,6 +172,7 @@ mod tests {
         let config = outbox::Config {
             directory: directory.path().join("outbox"),
             subscriptions: Vec::new(),
+            pairing: None,
             bounds: outbox::Bounds::default(),
             after_damage: outbox::AfterDamage::GoOn,
             points: Points::default(),

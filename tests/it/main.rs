@@ -33,6 +33,7 @@ mod lies;
 mod limits;
 mod looks;
 mod mounts;
+mod notify;
 mod options;
 mod paths;
 mod power;

@@ -231,7 +231,7 @@ impl Checker<'_> {
         Some(value.into_iter().map(|item| item.value).collect())
     }
 
-    fn patterns(&mut self, list: Option<Located<Vec<Located<String>>>>) -> Patterns {
+    pub(super) fn patterns(&mut self, list: Option<Located<Vec<Located<String>>>>) -> Patterns {
         let places: Vec<Place> =
             list.iter().flat_map(|list| &list.value).map(|item| item.place.clone()).collect();
         let texts = self.some_of(list).unwrap_or_default();

@@ -144,9 +144,14 @@ impl Checker<'_> {
         let proxy_protocol = value.proxy_protocol.filter(|said| said.value);
         if let Some(said) = &proxy_protocol
             && !serves.contains(&Serve::Registry)
+            && !serves.contains(&Serve::Hooks)
         {
             let message = "`pushbell health` could not ask a listener for operators that waits for PROXY headers";
-            self.wrong(&said.place, message, "remove the key here; it is for `serve: [registry]`");
+            self.wrong(
+                &said.place,
+                message,
+                "remove the key here; it is for `serve: [registry]` and `serve: [hooks]`",
+            );
         }
         let mut identities = value.identity.map(|identities| identities.0).unwrap_or_default();
         let identity = (!identities.is_empty()).then(|| identities.remove(0));

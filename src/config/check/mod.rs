@@ -11,6 +11,7 @@ mod preset;
 mod proxies;
 mod secrets;
 mod sign;
+mod sources;
 mod template;
 
 use std::path::Path;
@@ -96,6 +97,12 @@ pub(super) fn check(
         .collect();
     checker.reachable(&identities, &listeners, &shown);
     let limits = checker.limits(file.limits.map(|limits| limits.value).unwrap_or_default());
+    let sources = checker.sources(file.sources, &listeners);
+    checker.of_no_use("match", file.r#match.as_ref().map(|said| said.place.clone()), &sources);
+    checker.of_no_use("ingest", file.ingest.as_ref().map(|said| said.place.clone()), &sources);
+    let ingest = file.ingest.map(|ingest| ingest.value).unwrap_or_default();
+    let matching = file.r#match.map(|said| said.value).unwrap_or_default();
+    let pairing = checker.pairing(matching, &ingest, limits.upstream_manifest);
     let log = checker.log(file.log.map(|log| log.value).unwrap_or_default());
     let outbox = file.outbox.map(|outbox| outbox.value).unwrap_or_default();
     let bounds = checker.bounds(&outbox);
@@ -113,6 +120,8 @@ pub(super) fn check(
         intent,
         bounds,
         settle,
+        sources,
+        pairing,
         endpoints,
         admin_token,
         limits,

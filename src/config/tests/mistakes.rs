@@ -110,7 +110,7 @@ fn mistakes_in_a_layout() {
 fn one_mistake_is_one_problem() {
     for (rest, line, column, key, words) in [
         ("acme: 1\n", 2, 1, "acme", "the keys are `registry`, `identities`,"),
-        ("sources: []\n", 2, 1, "sources", "not of this version yet"),
+        ("watch: []\n", 2, 1, "watch", "not of this version yet"),
         ("watch: []\n", 2, 1, "watch", "not of this version yet"),
         (
             "state: { postgres_url_file: x }\n",
@@ -174,12 +174,42 @@ fn one_mistake_is_one_problem() {
             "keep one",
         ),
         (
-            "listeners: [{ address: \"127.0.0.1:1\", serve: [hooks] }]\n",
+            "listeners: [{ address: \"127.0.0.1:1\", serve: [registry, hooks] }]\n",
             2,
-            47,
-            "listeners[0].serve[0]",
-            "not of this version",
+            24,
+            "listeners[0].address",
+            "no source that could speak",
         ),
+        (
+            "sources: [{ name: a, kind: distribution, insecure_anonymous: true }]\n",
+            2,
+            10,
+            "sources",
+            "no listener serves `hooks`",
+        ),
+        (
+            "sources: [{ name: a, kind: distribution }]\n",
+            2,
+            11,
+            "sources[0].auth",
+            "anybody could speak",
+        ),
+        (
+            "sources: [{ name: proxy, kind: distribution, insecure_anonymous: true }]\n",
+            2,
+            19,
+            "sources[0].name",
+            "a witness of our own",
+        ),
+        (
+            "sources: [{ name: a, kind: distributoin, insecure_anonymous: true }]\n",
+            2,
+            28,
+            "sources[0].kind",
+            "did you mean `distribution`?",
+        ),
+        ("match: { hold: 1s }\n", 2, 8, "match", "there are no sources"),
+        ("ingest: { mode: evidence }\n", 2, 9, "ingest", "there are no sources"),
         (
             "listeners: [{ address: \"127.0.0.1:1\", serve: [] }]\n",
             2,

@@ -133,7 +133,7 @@ fn the_schema_and_we_agree() {
     for (pointer, bad) in [
         ("/registry/nmae", serde_json::json!("x")),
         ("/registry/name", Value::Null),
-        ("/listeners/0/serve/0", serde_json::json!("hooks")),
+        ("/listeners/0/serve/0", serde_json::json!("hook")),
         ("/endpoints/0/timeout", serde_json::json!(10)),
         ("/endpoints/0/timeout", serde_json::json!("10")),
         ("/endpoints/0/concurrency", serde_json::json!(0)),

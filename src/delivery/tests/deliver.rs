@@ -48,6 +48,7 @@ fn open(directory: &TempDir) -> Outbox {
             filter,
             latest_only: false,
         }],
+        pairing: None,
         bounds: outbox::Bounds::default(),
         after_damage: outbox::AfterDamage::GoOn,
         points: Points::default(),

@@ -130,6 +130,7 @@ async fn a_day_without_a_receiver_costs_a_few_hundred_attempts_and_no_event() {
         }],
         bounds: outbox::Bounds::default(),
         after_damage: outbox::AfterDamage::GoOn,
+        pairing: None,
         points: Points::default(),
     };
     let outbox = Outbox::open(config, outbox::Metrics::default()).unwrap();

@@ -5,6 +5,7 @@ mod bounds;
 mod damage;
 mod failures;
 mod model;
+mod pairing;
 mod transfer;
 
 use std::path::Path;
@@ -97,6 +98,7 @@ fn config(directory: &Path, endpoints: &[&str]) -> Config {
     Config {
         directory: directory.join("outbox"),
         subscriptions: endpoints.iter().map(subscription).collect(),
+        pairing: None,
         bounds: Bounds::default(),
         after_damage: AfterDamage::GoOn,
         points: Points::default(),

@@ -27,6 +27,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::event::Action;
 use crate::event::IntentId;
 use crate::event::Outcome;
 use crate::outbox::Append;
@@ -37,6 +38,7 @@ use crate::outbox::Intent;
 use crate::outbox::Outbox;
 use crate::outbox::Reason;
 use crate::points::Points;
+use crate::registry::Reference;
 use crate::telemetry::chain;
 
 use super::look::Look;
@@ -217,6 +219,19 @@ impl Settler {
         let event = &intent.event;
         let began = one.since.elapsed();
         let mut round = Round::new(intent);
+        if let Some(mut event) = round.witnessed()
+            && !self.outbox.witnesses(intent.id).await?.is_empty()
+        {
+            self.see_tag(intent).await;
+            let under_way = one.under_way.as_ref();
+            event.concurrent = under_way.is_some_and(|one| one.has_met(event.tag.as_ref()));
+            let append = Append { intent: intent.id, events: vec![event], before: Before::Unknown };
+            for appended in self.outbox.append(append).await? {
+                self.metrics.settled(appended.event.outcome.as_str());
+                tell(&appended);
+            }
+            return Ok(true);
+        }
         while let Some(question) = round.question() {
             round.learn(match question {
                 Question::Look(reference) => {
@@ -265,6 +280,19 @@ impl Settler {
             }
         }
         Ok(true)
+    }
+
+    /// Waits a moment for the tag to be there before anybody is told of it (rule S5): the registry notifies first.
+    async fn see_tag(&self, intent: &Intent) {
+        let event = &intent.event;
+        if !self.schedule.account || event.action != Action::Push {
+            return;
+        }
+        let Some(tag) = event.tag.clone().map(Reference::Tag) else {
+            return;
+        };
+        let look = self.look.at(&event.repository, event.artifactory.as_ref(), &tag);
+        let _seen = timeout(LOOK, look).await.is_ok();
     }
 
     fn put(&self, one: Waiting) {

@@ -170,6 +170,16 @@ impl<'a> Round<'a> {
         }
     }
 
+    /// Rule S5: the registry's own notification says that it was applied. Not of tags that only an answer could
+    /// have confirmed.
+    pub(in crate::proxy) fn witnessed(&self) -> Option<Event> {
+        if !self.intent.tags.is_empty() {
+            return None;
+        }
+        let confirmed = self.confirmed(self.intent.event.tag.as_ref());
+        Some(Event { evidence: Evidence::Notification, ..confirmed })
+    }
+
     /// What the round means. `began` is how long after the registry had all of the request, or after our
     /// own start, the round began; `lasted` the same at its end.
     pub(in crate::proxy) fn conclusion(
@@ -426,6 +436,16 @@ mod tests {
                 assert_eq!(word(&of_tag), expected, "{found:?} after {at:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_notification_is_evidence_of_what_it_names() {
+        let push = intent(Action::Push, Some("1.0"), Some(ours()), &[]);
+        let event = Round::new(&push).witnessed().unwrap();
+        assert_eq!((event.evidence, event.outcome), (Evidence::Notification, Outcome::Confirmed));
+        assert_eq!((event.id, event.tag), (push.event.id, push.event.tag.clone()));
+        let tags = intent(Action::Push, None, Some(ours()), &["a", "b"]);
+        assert_eq!(Round::new(&tags).witnessed(), None);
     }
 
     #[test]

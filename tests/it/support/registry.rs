@@ -1,5 +1,7 @@
+use std::fs;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -14,6 +16,8 @@ pub(crate) struct Registry {
     port: u16,
     http: Http,
     mute: bool,
+    /// The CA it trusts when it calls others, in the place of the system's.
+    trust: Option<PathBuf>,
     process: Option<Process>,
 }
 
@@ -104,6 +108,15 @@ impl Registry {
         assert!(self.listen(), "another program took port {}", self.port);
     }
 
+    /// Starts it again with these lines at the end of its file, trusting this CA.
+    pub(crate) fn reconfigure(&mut self, more: &str, ca: &Path) {
+        self.stop();
+        let config = fs::read_to_string(&self.config).unwrap() + more;
+        fs::write(&self.config, config).unwrap();
+        self.trust = Some(ca.to_owned());
+        self.again();
+    }
+
     /// One that is spoken to like this, with these lines at the end of its file. A line that starts with
     /// blanks is one of its `http` section.
     pub(crate) fn with(work: &Workdir, http: Http, more: &str) -> Self {
@@ -130,7 +143,8 @@ impl Registry {
             );
             let config = work.write("registry/config.yml", config);
             let http = http.clone();
-            let mut registry = Self { config, port, http, mute: log == MUTE, process: None };
+            let mut registry =
+                Self { config, port, http, mute: log == MUTE, trust: None, process: None };
             if registry.listen() {
                 return registry;
             }
@@ -149,6 +163,9 @@ impl Registry {
             registry.arg("serve");
             registry
         };
+        if let Some(ca) = &self.trust {
+            command.env("SSL_CERT_FILE", ca);
+        }
         let mut process = Process::start(command.arg(&self.config));
         let up = until("the registry to listen", || {
             let listens = if self.mute {
