@@ -8,8 +8,8 @@ REQUIREMENTS := tests/it/oracle/requirements.txt
 # A C compiler for SQLite and aws-lc; a registry; a client; what makes certificates speak.
 BUILD_PACKAGES := ca-certificates gcc libc6-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) curl docker-registry python3 skopeo
-TEST_PACKAGES := $(DEMO_PACKAGES) apache2-bin buildah crun docker.io gzip haproxy nginx openssl pebble podman python3-venv \
-	tar uidmap webhook
+TEST_PACKAGES := $(DEMO_PACKAGES) apache2-bin buildah crun docker.io e2fsprogs faketime gzip haproxy mount nginx openssl pebble podman python3-venv \
+	strace tar uidmap webhook
 BENCH_PACKAGES := $(DEMO_PACKAGES) binutils haproxy nginx
 
 .DEFAULT_GOAL := help

@@ -353,6 +353,7 @@ fn proxy_config(config: &Config, parts: &Parts, registry: String) -> proxy::Conf
             username: look.username.clone(),
             password: look.password.clone(),
         }),
+        look_realms: parts.look_realms.clone(),
         intent: match config.intent {
             IntentMode::Sync => Some(Durability::Synced),
             IntentMode::Async => Some(Durability::Written),

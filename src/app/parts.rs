@@ -5,6 +5,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::Uri;
 use time::OffsetDateTime;
 
 use crate::acme;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub acme: Vec<acme::Config>,
     /// The way to the registry.
     pub upstream: Connector,
+    /// Where the account of our looks may ask for tokens, and the way there.
+    pub look_realms: Vec<(Uri, Connector)>,
     /// Who is told.
     pub endpoints: Vec<delivery::Endpoint>,
     /// Where a test ends us.
@@ -127,6 +130,7 @@ impl Parts {
             loader.load_identity(identity, making);
         }
         let upstream = loader.upstream();
+        let look_realms = loader.look_realms();
         let endpoints = config.endpoints.iter().filter_map(|e| loader.endpoint(e)).collect();
         let Loader { problems, identities, unusable, clients, trusting, acme, authorities, .. } =
             loader;
@@ -139,6 +143,7 @@ impl Parts {
                 trusting,
                 acme,
                 upstream,
+                look_realms,
                 endpoints,
                 points: Points::default(),
             }),
@@ -315,6 +320,30 @@ impl Loader<'_> {
             policy: Policy::for_upstream(),
             deadline: self.config.limits.upstream_connect,
         }))
+    }
+
+    /// Their CAs are those of the registry, where it has CAs of its own.
+    fn look_realms(&mut self) -> Vec<(Uri, Connector)> {
+        let registry = &self.config.registry;
+        let mut realms = Vec::new();
+        for realm in registry.look.iter().flat_map(|look| &look.realms) {
+            let url = realm.uri();
+            let https = url.scheme_str() == Some("https");
+            let ca = registry.tls.ca.as_ref();
+            let tls = if https { self.tls(ca, None, &realm.place, HTTP1) } else { None };
+            let Some(host) = url.host().filter(|_| tls.is_some() || !https) else {
+                continue;
+            };
+            let port = url.port_u16().unwrap_or(if https { 443 } else { 80 });
+            let connector = Connector::new(connect::Config {
+                target: Target::Tcp { host: host.to_owned(), port },
+                tls,
+                policy: Policy::for_endpoint(),
+                deadline: self.config.limits.upstream_connect,
+            });
+            realms.push((url.clone(), connector));
+        }
+        realms
     }
 
     fn endpoint(&mut self, endpoint: &config::Endpoint) -> Option<delivery::Endpoint> {

@@ -15,13 +15,19 @@ use crate::event::schema::time_text;
 use super::Exit;
 use super::Failure;
 use super::Source;
+use super::events;
 use super::operator::Operator;
 use super::print;
 use super::run;
 
-/// What happened, from a running Pushbell
+/// What happened: from a running Pushbell, or the whole of it out of the state directory and in again
 #[derive(Debug, Args)]
-#[command(arg_required_else_help = true)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  pushbell events list --config pushbell.yaml\n  \
+                        pushbell events export --config pushbell.yaml events.jsonl\n  \
+                        pushbell events import --state-directory /var/lib/pushbell-before events.jsonl"
+)]
 pub(super) struct Events {
     #[command(subcommand)]
     command: EventCommand,
@@ -35,6 +41,8 @@ enum EventCommand {
     Show(Show),
     /// Tell an event again to everybody it was told to, with the same ids
     Replay(Show),
+    #[command(flatten)]
+    Whole(events::What),
 }
 
 /// What became of events, from a running Pushbell
@@ -120,7 +128,7 @@ struct How {
 /// How many rows are asked for at once.
 const PAGE: u64 = 200;
 
-pub(super) fn events(arguments: &Events) -> Result<(), Failure> {
+pub(super) fn about_events(arguments: &Events) -> Result<(), Failure> {
     match &arguments.command {
         EventCommand::List(list) => {
             let rows = pages(&operator(&list.how)?, "events", "", list.limit)?;
@@ -134,6 +142,7 @@ pub(super) fn events(arguments: &Events) -> Result<(), Failure> {
             }
             show(&asked.how, &value, &text)
         }
+        EventCommand::Whole(what) => events::main(what),
         EventCommand::Replay(asked) => {
             let operator = operator(&asked.how)?;
             let value = operator.get(&format!("events/{}", word(&asked.id)?))?;
@@ -143,7 +152,7 @@ pub(super) fn events(arguments: &Events) -> Result<(), Failure> {
     }
 }
 
-pub(super) fn deliveries(arguments: &Deliveries) -> Result<(), Failure> {
+pub(super) fn about_deliveries(arguments: &Deliveries) -> Result<(), Failure> {
     match &arguments.command {
         DeliveryCommand::List(chosen) => {
             let (endpoint, state) = (chosen.endpoint.as_deref(), chosen.state.as_deref());

@@ -135,9 +135,12 @@ pub(super) struct Look {
     pub(super) password_file: Option<Located<FilePath>>,
     /// Environment variable that holds the password.
     pub(super) password_env: Option<Located<String>>,
+    /// Where the account may ask for tokens when the registry says so: URLs of realms. The registry's own host always
+    /// may; no other gets the password. Default: none.
+    pub(super) realms: Option<Vec<Located<Url>>>,
 }
 
-mapping!(Look { username, password_file, password_env });
+mapping!(Look { username, password_file, password_env, realms });
 
 /// One of `local_ca`, `acme` and `files`.
 #[derive(Debug, JsonSchema)]

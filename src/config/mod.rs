@@ -142,6 +142,8 @@ pub struct Look {
     pub username: String,
     /// Its password.
     pub password: Secret,
+    /// Who may have it beside the registry, for tokens.
+    pub realms: Vec<Located<Url>>,
 }
 
 /// A certificate, and where it comes from.

@@ -333,8 +333,14 @@ pub(super) fn nearest<'w>(written: &str, words: &[&'w str]) -> Option<&'w str> {
     if written.len() > 64 {
         return None;
     }
-    let near = words.iter().map(|word| (distance(&written, &plain(word)), *word));
     let allowed = (written.len() / 3).clamp(1, 3);
+    let length = written.chars().count();
+    let near = words
+        .iter()
+        .map(|word| (plain(word), *word))
+        // As many letters at least were added or dropped, and this is asked of every key of a file.
+        .filter(|(plain, _)| plain.chars().count().abs_diff(length) <= allowed)
+        .map(|(plain, word)| (distance(&written, &plain), word));
     near.filter(|(distance, _)| *distance <= allowed).min().map(|(_, word)| word)
 }
 

@@ -240,7 +240,7 @@ async fn race(
 
 async fn dial(address: SocketAddr, policy: Policy, at: &str) -> Result<TcpStream, Error> {
     let failed = |source: io::Error| Error::Connect { address, source };
-    let stream = TcpStream::connect(address).await.map_err(failed)?;
+    let stream = socket::connect(address).await.map_err(failed)?;
     // What we are connected to decides, not what we asked for.
     let peer = stream.peer_addr().map_err(failed)?.ip();
     if let Err(class) = policy.check(peer) {
@@ -248,7 +248,6 @@ async fn dial(address: SocketAddr, policy: Policy, at: &str) -> Result<TcpStream
     }
     // A request's last piece must not wait for the acknowledgement of the one before it.
     stream.set_nodelay(true).map_err(failed)?;
-    socket::unpaced(&stream, peer);
     Ok(stream)
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use socket2::Domain;
+use socket2::SockRef;
 use socket2::Socket;
 use socket2::Type;
 use tokio::io::AsyncRead;
@@ -26,6 +27,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::socket;
+use crate::socket::Pace;
 
 use super::Address;
 use super::Config;
@@ -54,6 +56,8 @@ pub struct Listener {
     address: Address,
     tls: Option<Arc<rustls::ServerConfig>>,
     proxy_protocol: Option<ProxyProtocol>,
+    /// What was taken off.
+    pace: Option<Pace>,
     limits: Limits,
 }
 
@@ -62,6 +66,8 @@ pub struct Listener {
 struct Door {
     tls: Option<Arc<rustls::ServerConfig>>,
     proxy_protocol: Option<ProxyProtocol>,
+    /// What was taken off.
+    pace: Option<Pace>,
     limits: Limits,
     /// Those who came from where nobody should.
     strangers: Seldom,
@@ -95,10 +101,10 @@ impl Listener {
             Address::Tcp(address) => bind_tcp(*address),
             Address::Unix(path) => bind_unix(path),
         };
-        let (socket, address) =
+        let (socket, address, pace) =
             bound.map_err(|source| Error::Bind { address: config.address.clone(), source })?;
         let Config { tls, proxy_protocol, limits, .. } = config;
-        Ok(Self { socket, address, tls, proxy_protocol, limits })
+        Ok(Self { socket, address, tls, proxy_protocol, pace, limits })
     }
 
     /// The address that was had; with the port the system chose, where it was asked to.
@@ -111,8 +117,8 @@ impl Listener {
     /// the fewest connections, and with that worker's service. Who has connected by then is still served;
     /// then the address is free.
     pub async fn serve<S: Serve>(self, workers: PerWorker<S>, context: Context) {
-        let Self { socket, address, tls, proxy_protocol, limits } = self;
-        let door = Door { tls, proxy_protocol, limits, strangers: Seldom::default() };
+        let Self { socket, address, tls, proxy_protocol, pace, limits } = self;
+        let door = Door { tls, proxy_protocol, pace, limits, strangers: Seldom::default() };
         let (door, full) = (Arc::new(door), Seldom::default());
         let (mut spare, mut starved) = (Spare::new(), false);
         loop {
@@ -263,7 +269,9 @@ impl Accepted {
                 // Without it the last small write of an answer waits for the peer's delayed
                 // acknowledgement. A socket that refuses it is about to fail anyway.
                 io.set_nodelay(true).ok();
-                socket::unpaced(&io, peer);
+                if let Some(pace) = &door.pace {
+                    pace.give_back(&io, peer);
+                }
                 // Boxed, because every step of a connection has its own place for it.
                 let io = Box::new(Coalesced::new(io, buffers));
                 one(io, Some(peer), door, serve, context).await;
@@ -310,8 +318,9 @@ where
     connection::serve::<_, S>(io, protocol, service, refusal, limits, context).await;
 }
 
-fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address)> {
+fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address, Option<Pace>)> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    let pace = socket::unpace(SockRef::from(&socket));
     // A restart must not wait for the last connections of the process before.
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -319,10 +328,10 @@ fn bind_tcp(address: SocketAddr) -> io::Result<(Bound, Address)> {
     socket.listen(BACKLOG)?;
     let socket = TcpListener::from_std(socket.into())?;
     let address = socket.local_addr()?;
-    Ok((Bound::Tcp(socket), Address::Tcp(address)))
+    Ok((Bound::Tcp(socket), Address::Tcp(address), pace))
 }
 
-fn bind_unix(path: &Path) -> io::Result<(Bound, Address)> {
+fn bind_unix(path: &Path) -> io::Result<(Bound, Address, Option<Pace>)> {
     let bind = || UnixListener::bind(path);
     let socket = match bind() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
@@ -331,7 +340,7 @@ fn bind_unix(path: &Path) -> io::Result<(Bound, Address)> {
         }
         bound => bound,
     }?;
-    Ok((Bound::Unix(socket), Address::Unix(path.to_owned())))
+    Ok((Bound::Unix(socket), Address::Unix(path.to_owned()), None))
 }
 
 /// Whether a socket file has nobody behind it, as after a kill.

@@ -41,7 +41,7 @@ use super::heads::Phase;
 use super::heads::Turn;
 
 /// What is read of a body at once; every connection that moves one has so much.
-const READ: usize = 128 << 10;
+const READ: usize = 64 << 10;
 /// How much of an answer may wait for the socket before more of it is taken.
 const UNSENT: usize = 64 << 10;
 

@@ -96,10 +96,11 @@ where
                     let call = service.call(Request::from_parts(head, body));
                     let open = Open::new(&streams);
                     let stall = limits.stall;
-                    context.tasks.spawn(async move {
+                    // Boxed, because it is moved several times on its way to where it stays.
+                    context.tasks.spawn(Box::pin(async move {
                         let _open = open;
                         stream::answer(call, &method, respond, stall).await;
-                    });
+                    }));
                 }
                 Some(Err(error)) => {
                     debug!(%error, "Connection ended early");

@@ -61,7 +61,7 @@ pub enum Error {
     },
     /// A newer release wrote the file. It was not touched.
     #[error(
-        "{} has format {found}, this release knows up to {known}: run the newer release, which can export its events",
+        "{} has format {found}, this release knows up to {known}: run the newer release, whose `pushbell events export` writes what `pushbell events import` of this one reads",
         database.display()
     )]
     Newer {
@@ -71,6 +71,39 @@ pub enum Error {
         found: i32,
         /// The last format we know.
         known: i32,
+    },
+    /// An older release wrote the file, and nobody has brought it to this one's format yet.
+    #[error(
+        "{} has format {found}, this release writes {known}: start it once, or use the release that wrote it",
+        database.display()
+    )]
+    Older {
+        /// The database.
+        database: PathBuf,
+        /// The format it has.
+        found: i32,
+        /// The format we write.
+        known: i32,
+    },
+    /// Events can be taken in only where there are none yet.
+    #[error("{} has events already: name a state directory that has none", database.display())]
+    NotEmpty {
+        /// The database.
+        database: PathBuf,
+    },
+    /// The lines of an export cannot be read or written.
+    #[error("could not read or write the events")]
+    Lines {
+        /// Why.
+        source: io::Error,
+    },
+    /// A line of an export is not what it should be. Nothing was taken in.
+    #[error("line {line} is not one of an export: {why}")]
+    Line {
+        /// Which, from 1.
+        line: u64,
+        /// Why.
+        why: String,
     },
     /// The file is a database, but not an outbox. It was not touched.
     #[error("{} is not an outbox: move it away, or name another state directory", database.display())]

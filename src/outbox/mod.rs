@@ -35,6 +35,7 @@ mod salvage;
 mod schema;
 mod shared;
 mod tags;
+mod transfer;
 mod writer;
 
 #[cfg(test)]
@@ -88,6 +89,9 @@ pub use self::intents::Intent;
 pub use self::intents::Reason;
 pub use self::mending::AfterDamage;
 pub use self::metrics::Metrics;
+pub use self::transfer::Transferred;
+pub use self::transfer::export;
+pub use self::transfer::import;
 
 /// Where the outbox is, and who wants what.
 #[derive(Debug, Clone)]

@@ -208,7 +208,9 @@ impl Writer {
         transaction: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         let connection = self.connection.as_mut().ok_or(rusqlite::Error::InvalidQuery)?;
-        if self.relaxed == synced {
+        if self.shared.points.bends("no-sync") {
+            connection.pragma_update(None, "synchronous", "OFF")?;
+        } else if self.relaxed == synced {
             let mode = if synced { "FULL" } else { "NORMAL" };
             connection.pragma_update(None, "synchronous", mode)?;
             self.relaxed = !synced;

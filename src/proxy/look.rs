@@ -6,7 +6,9 @@ use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
+use http::Response;
 use http::StatusCode;
+use http::Uri;
 use http::header;
 
 use crate::outbox::Before;
@@ -21,6 +23,8 @@ use crate::secret::Secret;
 
 use super::request::RequestBody;
 use super::settle::rules::Found;
+use super::token::Realm;
+use super::token::Tokens;
 use super::upstream::Session;
 use super::upstream::Share;
 use super::upstream::Upstream;
@@ -40,6 +44,7 @@ pub(super) struct Look {
     upstream: Upstream,
     layout: Layout,
     headers: HeaderMap,
+    tokens: Tokens,
 }
 
 /// The name we look under; a registry's notification of such a pull is our own echo (rule S6).
@@ -56,6 +61,8 @@ impl Look {
         layout: Layout,
         host: Option<&str>,
         account: Option<&Account>,
+        own: Vec<String>,
+        realms: Vec<Realm>,
     ) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -65,6 +72,7 @@ impl Look {
         // A unix socket has no authority, but HTTP/1.1 must have a Host (RFC 9112 §3.2).
         let host = HeaderValue::from_str(host.unwrap_or(NO_HOST));
         headers.insert(header::HOST, host.unwrap_or(HeaderValue::from_static(NO_HOST)));
+        let mut basic = None;
         if let Some(Account { username, password }) = account {
             let mut pair = username.clone().into_bytes();
             pair.push(b':');
@@ -72,10 +80,12 @@ impl Look {
             let value = format!("Basic {}", STANDARD.encode(pair));
             if let Ok(mut value) = HeaderValue::from_str(&value) {
                 value.set_sensitive(true);
-                headers.insert(header::AUTHORIZATION, value);
+                headers.insert(header::AUTHORIZATION, value.clone());
+                basic = Some(value);
             }
         }
-        Self { upstream, layout, headers }
+        let tokens = Tokens::new(own, realms, basic, HeaderValue::from_static(USER_AGENT));
+        Self { upstream, layout, headers, tokens }
     }
 
     /// The same questions, asked over other connections.
@@ -105,18 +115,23 @@ impl Look {
         reference: &Reference,
     ) -> Found {
         let path = self.layout.manifest(repository, artifactory, reference);
-        let mut request = Request::new(RequestBody::Empty);
-        *request.method_mut() = Method::HEAD;
-        *request.headers_mut() = self.headers.clone();
-        match path.parse() {
-            Ok(uri) => *request.uri_mut() = uri,
-            Err(_) => return Found::Unclear,
-        }
-        let sent = self.upstream.send(&Session::default(), Share::Any, request).await;
-        let Ok((response, lease)) = sent else {
+        let Ok(uri) = path.parse::<Uri>() else {
             return Found::Unclear;
         };
-        let answer = match response.status() {
+        let repository = repository.as_str();
+        let Some(mut response) = self.ask(uri.clone(), self.tokens.known(repository)).await else {
+            return Found::Unclear;
+        };
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let token = self.tokens.get(repository, response.headers(), &self.upstream).await;
+            if let Some(token) = token {
+                match self.ask(uri, Some(token)).await {
+                    Some(again) => response = again,
+                    None => return Found::Unclear,
+                }
+            }
+        }
+        match response.status() {
             StatusCode::OK => response
                 .headers()
                 .get(CONTENT_DIGEST)
@@ -125,10 +140,22 @@ impl Look {
             StatusCode::NOT_FOUND => Found::Nothing,
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Found::Denied,
             _ => Found::Unclear,
-        };
+        }
+    }
+
+    async fn ask(&self, uri: Uri, token: Option<HeaderValue>) -> Option<Response<()>> {
+        let mut request = Request::new(RequestBody::Empty);
+        *request.method_mut() = Method::HEAD;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = self.headers.clone();
+        if let Some(token) = token {
+            request.headers_mut().insert(header::AUTHORIZATION, token);
+        }
+        let sent = self.upstream.send(&Session::default(), Share::Any, request).await;
+        let (response, lease) = sent.ok()?;
         // The answer to a HEAD has no body, so the connection is free.
         lease.give_back();
-        answer
+        Some(response.map(drop))
     }
 }
 
@@ -159,7 +186,7 @@ mod tests {
             deadline: Duration::from_secs(5),
         });
         let upstream = Upstream::new(connector, Duration::from_secs(60));
-        let look = Look::new(upstream, Layout::Plain, None, None);
+        let look = Look::new(upstream, Layout::Plain, None, None, Vec::new(), Vec::new());
         let (repository, tag) = ("team/app".parse().unwrap(), "1.0".parse().unwrap());
         let digest = Digest::sha256(b"x");
         let registry = async {

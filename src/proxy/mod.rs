@@ -33,6 +33,7 @@ mod sanitation;
 mod settle;
 #[cfg(test)]
 mod simulation;
+mod token;
 mod unrecorded;
 mod upstream;
 
@@ -47,6 +48,7 @@ use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::Response;
+use http::Uri;
 use http::Version;
 use http::header;
 use http::request::Parts;
@@ -87,6 +89,7 @@ use self::overlap::Overlaps;
 use self::protocol::Rules;
 use self::settle::Settler;
 use self::settle::rules::Schedule;
+use self::token::Realm;
 use self::unrecorded::Unrecorded;
 use self::upstream::Session;
 use self::upstream::Upstream;
@@ -112,6 +115,8 @@ pub struct Config {
     pub upstream_authority: Option<String>,
     /// The account for our own looks; without one they are anonymous.
     pub look: Option<Account>,
+    /// Where else that account may ask for tokens than at the registry itself, and the way there.
+    pub look_realms: Vec<(Uri, Connector)>,
     /// How an intent is written before a push becomes complete; not at all, if nothing is said.
     pub intent: Option<Durability>,
     /// What to do with a push whose event cannot be kept.
@@ -227,6 +232,8 @@ impl Proxy {
             config.layout.clone(),
             config.upstream_authority.as_deref(),
             config.look.as_ref(),
+            own_places(&config),
+            config.look_realms.iter().map(|(url, way)| realm(url, way, &config)).collect(),
         );
         let unrecorded = Unrecorded::new(outbox.clone(), metrics.clone());
         let copies = Budget::new(config.limits.manifest_copies);
@@ -305,6 +312,20 @@ impl Proxy {
     pub async fn close(&self) {
         self.inner.append_unrecorded().await;
     }
+}
+
+/// `host:port` under which a realm is the registry itself: as clients name it, and as we reach it.
+fn own_places(config: &Config) -> Vec<String> {
+    let urls = [
+        Some(format!("https://{}/", config.registry)),
+        config.upstream_authority.as_ref().map(|authority| format!("http://{authority}/")),
+    ];
+    let urls = urls.into_iter().flatten().filter_map(|url| url.parse::<Uri>().ok());
+    urls.filter_map(|url| token::place(&url)).collect()
+}
+
+fn realm(url: &Uri, way: &Connector, config: &Config) -> Realm {
+    Realm { url: url.clone(), way: Upstream::new(way.clone(), config.limits.body_idle) }
 }
 
 impl Config {

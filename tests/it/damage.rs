@@ -1,12 +1,11 @@
 //! A disk that is full, and a database that is damaged.
 
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::Disk;
 use crate::support::Image;
 use crate::support::Sidecar;
 use crate::support::Stage;
@@ -14,30 +13,6 @@ use crate::support::run;
 use crate::support::until;
 
 const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
-
-/// A small file system of its own, as long as it lives.
-struct Disk(PathBuf);
-
-impl Disk {
-    /// Where the machine does not let us mount one, nothing, and a line that says so.
-    fn mounted(at: &Path, size: &str) -> Option<Self> {
-        fs::create_dir_all(at).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "tmpfs"]).arg(at);
-        let mounted = run(&mut mount);
-        if mounted.code != 0 {
-            println!("SKIPPED: no file system can be mounted here: {}", mounted.err);
-            return None;
-        }
-        Some(Self(at.to_owned()))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        run(Command::new("umount").arg("--lazy").arg(&self.0));
-    }
-}
 
 fn degraded(stage: &Stage) -> String {
     stage.admin().get("/readyz").json()["degraded"].to_string()
@@ -87,7 +62,7 @@ fn a_full_disk_is_said_while_there_is_room_in_reserve() {
     let mut stage = Stage::open();
     stage.sidecar.stop();
     let state = stage.work.join("state");
-    let Some(disk) = Disk::mounted(&state, "48m") else {
+    let Some(disk) = Disk::in_memory(&state, "48m") else {
         return;
     };
     let yaml = fs::read_to_string(stage.work.join("pushbell.yaml")).unwrap();

@@ -23,17 +23,18 @@ use crate::support::Stage;
 use crate::support::has_points;
 use crate::support::long;
 use crate::support::until;
+use crate::support::until_none;
 
-const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// Looks come soon, and the registry is believed to be done with a push after this long.
-const SOON: &str = "settle: { first_look: 50ms }\nlimits: { upstream_manifest: 4s }\n";
+pub(crate) const SOON: &str = "settle: { first_look: 50ms }\nlimits: { upstream_manifest: 4s }\n";
 
 /// What the clients of one run know.
 #[derive(Default)]
-struct Known {
-    acknowledged: BTreeSet<String>,
+pub(crate) struct Known {
+    pub(crate) acknowledged: BTreeSet<String>,
     /// Pushes that were under way when the sidecar was killed.
-    open: BTreeSet<String>,
+    pub(crate) open: BTreeSet<String>,
 }
 
 /// What there was when everything had settled.
@@ -54,15 +55,20 @@ fn stage(more: &str) -> (Stage, Image) {
 }
 
 /// A manifest that no other push has.
-fn manifest(image: &Image, tag: &str) -> Vec<u8> {
+pub(crate) fn manifest(image: &Image, tag: &str) -> Vec<u8> {
     let mut manifest: Value = serde_json::from_slice(&image.manifest).unwrap();
     manifest["annotations"] = serde_json::json!({ "tag": tag });
     manifest.to_string().into_bytes()
 }
 
-/// Clients push one tag after the other until the sidecar is killed in their midst, at another moment in each
-/// round.
-fn push_until_killed(stage: &mut Stage, image: &Image, round: usize, known: &mut Known) {
+/// Clients push one tag after the other until the sidecar dies in their midst, at another moment in each round.
+pub(crate) fn push_until(
+    stage: &mut Stage,
+    image: &Image,
+    round: usize,
+    known: &mut Known,
+    die: impl FnOnce(&mut Sidecar),
+) {
     const CLIENTS: usize = 8;
     let killed = AtomicBool::new(false);
     let answered = AtomicUsize::new(0);
@@ -94,7 +100,7 @@ fn push_until_killed(stage: &mut Stage, image: &Image, round: usize, known: &mut
         until("some answers", || (answered.load(Ordering::SeqCst) >= answers).then_some(()));
         thread::sleep(after);
         killed.store(true, Ordering::SeqCst);
-        killer.kill();
+        die(killer);
         clients.into_iter().flat_map(|client| client.join().unwrap()).collect::<Vec<_>>()
     });
     for (tag, acknowledged) in pushed {
@@ -117,7 +123,7 @@ fn run(kills: usize, more: &str) -> Ended {
         if away {
             stage.receiver.down();
         }
-        push_until_killed(&mut stage, &image, round, &mut known);
+        push_until(&mut stage, &image, round, &mut known, Sidecar::kill);
         if away {
             stage.receiver.up();
         }
@@ -126,6 +132,14 @@ fn run(kills: usize, more: &str) -> Ended {
         until("it to be ready", || (stage.admin().get("/readyz").status == 200).then_some(()));
         slowest = slowest.max(began.elapsed());
     }
+    settle(&stage);
+    let applied = applied(&stage);
+    let told = told(&stage);
+    Ended { known, applied, told, slowest }
+}
+
+/// Waits until nothing is unknown and nothing is owed, as long as it takes while it becomes less.
+pub(crate) fn settle(stage: &Stage) {
     let database = stage.work.join("state/outbox/outbox.db");
     let count = |sql: &str| -> i64 {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -134,12 +148,18 @@ fn run(kills: usize, more: &str) -> Ended {
     };
     let open = "SELECT count(*) FROM intents";
     let owed = "SELECT count(*) FROM deliveries WHERE state NOT IN ('acked', 'dead')";
-    until("everything to be settled and told", || {
-        (count(open) == 0 && count(owed) == 0).then_some(())
-    });
+    until_none("everything to be settled and told", || count(open) + count(owed));
+}
+
+/// The tags that the registry has.
+pub(crate) fn applied(stage: &Stage) -> BTreeSet<String> {
     let tags = stage.direct().get("/v2/team/app/tags/list").json();
     let tags = tags["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned());
-    let applied: BTreeSet<String> = tags.filter(|tag| tag != "before").collect();
+    tags.filter(|tag| tag != "before").collect()
+}
+
+/// By tag, how each event of it is known that the receiver heard of.
+pub(crate) fn told(stage: &Stage) -> HashMap<String, Vec<String>> {
     let events: BTreeMap<String, Value> = stage
         .receiver
         .requests()
@@ -152,7 +172,7 @@ fn run(kills: usize, more: &str) -> Ended {
         let tag = data["tag"].as_str().unwrap().to_owned();
         told.entry(tag).or_default().push(data["evidence"].as_str().unwrap().to_owned());
     }
-    Ended { known, applied, told, slowest }
+    told
 }
 
 #[test]
@@ -203,11 +223,11 @@ fn a_success_that_is_passed_on_before_its_event_is_durable_is_lost() {
     let bent = [("PUSHBELL_BEND", Path::new("relay-first"))];
     stage.sidecar = Sidecar::with_flags(&stage.work, &flags, &bent);
     let mut known = Known::default();
-    push_until_killed(&mut stage, &image, 0, &mut known);
+    push_until(&mut stage, &image, 0, &mut known, Sidecar::kill);
     while known.acknowledged.is_empty() {
         stage.sidecar = Sidecar::with_flags(&stage.work, &flags, &bent);
         let round = known.open.len();
-        push_until_killed(&mut stage, &image, round, &mut known);
+        push_until(&mut stage, &image, round, &mut known, Sidecar::kill);
     }
     stage.revive();
     assert_eq!(stage.curl().put("team/app", "last", IMAGE, &manifest(&image, "last")).status, 201);

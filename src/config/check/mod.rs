@@ -320,7 +320,15 @@ impl Checker<'_> {
             self.wrong(&name.place, message, "use an account without one");
         }
         let password = self.secret(&place, "password", value.password_file, value.password_env);
-        Some(Look { username: username?.value, password: password?.value })
+        let realms = value.realms.unwrap_or_default();
+        for realm in &realms {
+            let local = matches!(realm.uri().host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+            if !realm.is_https() && !local {
+                let message = "a password would be sent there without encryption";
+                self.wrong(&realm.place, message, "write an `https://` URL");
+            }
+        }
+        Some(Look { username: username?.value, password: password?.value, realms })
     }
 
     /// The token that was said; where nothing is, one is made at the first start.

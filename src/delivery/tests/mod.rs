@@ -2,6 +2,7 @@
 
 mod deliver;
 mod exchange;
+mod outage;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@ mod bounds;
 mod damage;
 mod failures;
 mod model;
+mod transfer;
 
 use std::path::Path;
 

@@ -79,6 +79,8 @@ struct Waiting {
 /// The most that wait at once, and the most of them that are on no disk.
 const MOST: usize = 100_000;
 const MOST_KEPT: usize = 10_000;
+/// More than these, and each is looked at as seldom as can be.
+const CROWD: usize = 64;
 /// Rule S1.
 const AT_ONCE: usize = 4;
 /// How long one look may take.
@@ -266,8 +268,13 @@ impl Settler {
     }
 
     fn put(&self, one: Waiting) {
-        let due = Instant::now() + self.schedule.pause(one.looks, fastrand::f64());
-        let mut waiting = self.lock();
+        let (jitter, mut waiting) = (fastrand::f64(), self.lock());
+        let pause = if waiting.len() > CROWD {
+            self.schedule.pause_in_a_crowd(one.looks, jitter, one.since.elapsed())
+        } else {
+            self.schedule.pause(one.looks, jitter)
+        };
+        let due = Instant::now() + pause;
         let mut number = 0;
         while waiting.contains_key(&(due, number)) {
             number += 1;

@@ -105,6 +105,18 @@ impl Schedule {
         // The first look is what somebody waits for; the others must not all come at once.
         if looks == 0 { self.first } else { pause.mul_f64(0.9 + 0.2 * jitter.clamp(0.0, 1.0)) }
     }
+
+    /// The same where so many wait that their looks would keep each other waiting: after the first, none before
+    /// "not applied" may be concluded (rule S3). `age` is how long this one waits already.
+    pub(in crate::proxy) fn pause_in_a_crowd(
+        &self,
+        looks: u32,
+        jitter: f64,
+        age: Duration,
+    ) -> Duration {
+        let pause = self.pause(looks, jitter);
+        if looks == 0 { pause } else { pause.max(self.working.saturating_sub(age)) }
+    }
 }
 
 impl<'a> Round<'a> {
@@ -310,6 +322,19 @@ mod tests {
                 events[0].outcome.as_str()
             }
         }
+    }
+
+    #[test]
+    fn in_a_crowd_nobody_is_looked_at_in_between() {
+        let schedule = Schedule {
+            first: Duration::from_secs(2),
+            working: Duration::from_secs(120),
+            give_up: Duration::from_secs(900),
+            account: true,
+        };
+        let pause =
+            |looks, age| schedule.pause_in_a_crowd(looks, 0.5, Duration::from_secs(age)).as_secs();
+        assert_eq!([pause(0, 0), pause(1, 3), pause(2, 121), pause(9, 200)], [2, 117, 4, 60]);
     }
 
     #[test]
