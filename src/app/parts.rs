@@ -371,6 +371,7 @@ impl Loader<'_> {
             url,
             connector,
             dialect: endpoint.dialect,
+            template: endpoint.template.clone(),
             answers: endpoint.answers,
             headers: endpoint.headers.clone(),
             signer,

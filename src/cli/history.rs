@@ -1,4 +1,4 @@
-//! `events` and `deliveries`: what happened and what became of it, from a running Pushbell.
+//! `events` and `deliveries`: what happened and what became of it, from a running Pushbell; and all of it to a file.
 
 use std::time::Duration;
 
@@ -15,19 +15,14 @@ use crate::event::schema::time_text;
 use super::Exit;
 use super::Failure;
 use super::Source;
-use super::events;
 use super::operator::Operator;
 use super::print;
 use super::run;
+use super::transfer::Transfer;
 
-/// What happened: from a running Pushbell, or the whole of it out of the state directory and in again
+/// What happened, from a running Pushbell; or all of it out of the state directory, and into another
 #[derive(Debug, Args)]
-#[command(
-    arg_required_else_help = true,
-    after_help = "Examples:\n  pushbell events list --config pushbell.yaml\n  \
-                        pushbell events export --config pushbell.yaml events.jsonl\n  \
-                        pushbell events import --state-directory /var/lib/pushbell-before events.jsonl"
-)]
+#[command(arg_required_else_help = true)]
 pub(super) struct Events {
     #[command(subcommand)]
     command: EventCommand,
@@ -41,8 +36,21 @@ enum EventCommand {
     Show(Show),
     /// Tell an event again to everybody it was told to, with the same ids
     Replay(Show),
-    #[command(flatten)]
-    Whole(events::What),
+    /// Write all events, and whom they are owed to, as lines of JSON, to a file or to standard output
+    ///
+    /// Pushbell may run meanwhile; what it tells and takes in after that is not in it. To go back a version, stop it
+    /// first.
+    #[command(
+        after_help = "Example:\n  pushbell events export --config pushbell.yaml events.jsonl"
+    )]
+    Export(Transfer),
+    /// Read them from a file or from standard input, into a state directory that has no events
+    ///
+    /// Pushbell must not run on it. Either all of it is taken in, or nothing.
+    #[command(
+        after_help = "Example:\n  pushbell events import --state-directory /var/lib/pushbell-before events.jsonl"
+    )]
+    Import(Transfer),
 }
 
 /// What became of events, from a running Pushbell
@@ -128,7 +136,7 @@ struct How {
 /// How many rows are asked for at once.
 const PAGE: u64 = 200;
 
-pub(super) fn about_events(arguments: &Events) -> Result<(), Failure> {
+pub(super) fn events(arguments: &Events) -> Result<(), Failure> {
     match &arguments.command {
         EventCommand::List(list) => {
             let rows = pages(&operator(&list.how)?, "events", "", list.limit)?;
@@ -142,17 +150,18 @@ pub(super) fn about_events(arguments: &Events) -> Result<(), Failure> {
             }
             show(&asked.how, &value, &text)
         }
-        EventCommand::Whole(what) => events::main(what),
         EventCommand::Replay(asked) => {
             let operator = operator(&asked.how)?;
             let value = operator.get(&format!("events/{}", word(&asked.id)?))?;
             let ids = items(&value["deliveries"]).map(|delivery| delivery["id"].clone()).collect();
             replayed(&asked.how, replay(&operator, ids)?)
         }
+        EventCommand::Export(transfer) => transfer.export(),
+        EventCommand::Import(transfer) => transfer.import(),
     }
 }
 
-pub(super) fn about_deliveries(arguments: &Deliveries) -> Result<(), Failure> {
+pub(super) fn deliveries(arguments: &Deliveries) -> Result<(), Failure> {
     match &arguments.command {
         DeliveryCommand::List(chosen) => {
             let (endpoint, state) = (chosen.endpoint.as_deref(), chosen.state.as_deref());

@@ -6,7 +6,6 @@
 mod certs;
 mod check;
 mod endpoint;
-mod events;
 mod explain;
 mod health;
 mod history;
@@ -15,6 +14,7 @@ mod presets;
 mod run;
 mod schema;
 mod shown;
+mod transfer;
 mod translate;
 mod verify;
 
@@ -220,8 +220,8 @@ where
         Command::Translate(arguments) => translate::main(&arguments),
         Command::Explain(arguments) => explain::main(&arguments),
         Command::Endpoint(arguments) => endpoint::main(&arguments),
-        Command::Events(arguments) => history::about_events(&arguments),
-        Command::Deliveries(arguments) => history::about_deliveries(&arguments),
+        Command::Events(arguments) => history::events(&arguments),
+        Command::Deliveries(arguments) => history::deliveries(&arguments),
         Command::Verify(arguments) => verify::main(&arguments),
         Command::Schema(arguments) => schema::main(&arguments),
         Command::Health(arguments) => health::main(&arguments),

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use time::OffsetDateTime;
 
 use crate::delivery::dialect::Dialect;
+use crate::delivery::dialect::Template;
 use crate::delivery::sign::unsigned;
 use crate::event::Event;
 use crate::event::schema::Envelope;
@@ -44,6 +45,9 @@ pub(super) struct Arguments {
     /// What the build service reads
     #[arg(long, value_name = "DIALECT", value_parser = dialects())]
     to: Dialect,
+    /// For `--to template`: the file with the body, in the language of Jinja
+    #[arg(long, value_name = "FILE", required_if_eq("to", "template"))]
+    template: Option<PathBuf>,
     /// Take the registry's name from this configuration, not from the notification
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -69,6 +73,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let config = config.transpose()?;
     let registry = config.as_ref().map(|config| config.registry.name.value.to_string());
     let layout = config.map(|config| config.registry.layout).unwrap_or_default();
+    let template = template(arguments)?;
     let bytes = read_input(arguments.file.as_deref(), LIMIT)?;
     let name = arguments.file.as_ref().map_or("standard input".into(), |f| f.display().to_string());
     let now = OffsetDateTime::now_utc();
@@ -94,7 +99,7 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
         if arguments.verbose {
             origins.iter().for_each(|(field, place)| say(&field_line(event, field, place)));
         }
-        match body(arguments, event) {
+        match body(arguments, template.as_ref(), event) {
             Ok(mut body) => {
                 body.push(b'\n');
                 print(&body)?;
@@ -139,9 +144,30 @@ fn field_line(event: &Event, field: &str, place: &Place) -> String {
     format!("{field}: {value}, from {place}")
 }
 
-fn body(arguments: &Arguments, event: &Event) -> Result<Vec<u8>, String> {
+/// The template that was asked for, if one was.
+fn template(arguments: &Arguments) -> Result<Option<Template>, Failure> {
+    let Some(file) = arguments.template.as_deref().filter(|_| arguments.to == Dialect::Template)
+    else {
+        return Ok(None);
+    };
+    let wrong =
+        |why: String| Failure::new(Exit::Usage, format!("pushbell: {}: {why}", file.display()));
+    let body = String::from_utf8(read_input(Some(file), LIMIT)?);
+    let body = body.map_err(|_| wrong("it is not UTF-8".to_owned()))?;
+    Template::new(body, None, Vec::new()).map(Some).map_err(|error| wrong(error.to_string()))
+}
+
+fn body(
+    arguments: &Arguments,
+    template: Option<&Template>,
+    event: &Event,
+) -> Result<Vec<u8>, String> {
     let id = event.id.to_string();
-    let payload = arguments.to.write(event, &id).map_err(|error| chain(&error))?;
+    let written = match template {
+        Some(template) => template.write(event),
+        None => arguments.to.write(event, &id),
+    };
+    let payload = written.map_err(|error| chain(&error))?;
     if arguments.verbose {
         if let Some(content_type) = &payload.content_type {
             say(&format!("content-type: {content_type}"));

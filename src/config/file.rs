@@ -319,6 +319,8 @@ pub(super) struct Endpoint {
     pub(super) url: Option<Located<Url>>,
     /// The body and headers it expects. Default: the preset's, else `native`.
     pub(super) dialect: Option<Located<Dialect>>,
+    /// For the dialect `template`: your own body, content type and headers.
+    pub(super) template: Option<Located<Template>>,
     /// A receiver whose dialect and path are known; the path is added to `url`.
     pub(super) preset: Option<Located<Preset>>,
     /// Which events it gets. Every rule must let an event through.
@@ -353,6 +355,7 @@ mapping!(Endpoint {
     name,
     url,
     dialect,
+    template,
     preset,
     when,
     tls,
@@ -365,6 +368,23 @@ mapping!(Endpoint {
     latest_only,
     insecure_http,
 });
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Template {
+    /// The body, in the language of Jinja: `{{ reference }}`. The names are those of the native event's `data`, and
+    /// `id`, `source`, `type`, `subject` and `time`. With a JSON type each value comes with its quotes.
+    pub(super) body: Option<Located<String>>,
+    /// Or: the file it is in, of up to 256 KiB.
+    pub(super) body_file: Option<Located<FilePath>>,
+    /// The value of `Content-Type`.
+    #[schemars(extend("default" = "application/json"))]
+    pub(super) content_type: Option<Located<String>>,
+    /// Headers, each a template too.
+    pub(super) headers: Option<Named<Located<String>>>,
+}
+
+mapping!(Template { body, body_file, content_type, headers });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -39,6 +39,7 @@ use http::HeaderValue;
 use crate::delivery::Answers;
 use crate::delivery::Dialect;
 use crate::delivery::Preset;
+use crate::delivery::Template;
 use crate::delivery::sign::Algorithm;
 use crate::delivery::sign::Scheme;
 use crate::event::Filter;
@@ -230,6 +231,8 @@ pub struct Endpoint {
     pub url: Located<Url>,
     /// The body and headers it expects; the preset's, if there is one.
     pub dialect: Dialect,
+    /// What the operator wrote instead of a dialect.
+    pub template: Option<Arc<Template>>,
     /// Completes the path of the URL; whoever connects there does that.
     pub preset: Option<Preset>,
     /// Which events it gets.

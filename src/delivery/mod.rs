@@ -56,6 +56,8 @@ use crate::tasks::Tasks;
 
 pub use self::answers::Answers;
 pub use self::dialect::Dialect;
+pub use self::dialect::InvalidTemplate;
+pub use self::dialect::Template;
 pub use self::dialect::Unwritable;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
@@ -78,6 +80,8 @@ pub struct Endpoint {
     pub connector: Connector,
     /// The words it understands.
     pub dialect: Dialect,
+    /// What the operator wrote instead, where the dialect is [`Dialect::Template`].
+    pub template: Option<Arc<Template>>,
     /// Headers of the configuration. One takes the place of the dialect's of the same name; one that
     /// [`may_be_set`] does not allow is left out.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -188,7 +192,10 @@ impl Endpoint {
         delivery_id: &str,
         timestamp: OffsetDateTime,
     ) -> Result<Request<Bytes>, Unwritable> {
-        let payload = self.dialect.write(event, delivery_id)?;
+        let payload = match &self.template {
+            Some(template) => template.write(event)?,
+            None => self.dialect.write(event, delivery_id)?,
+        };
         let url = url::fill(&self.url, event)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, USER_AGENT);

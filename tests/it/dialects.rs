@@ -175,6 +175,20 @@ fn url_and_headers_are_what_the_endpoint_says() {
     assert_eq!(request.header("content-type"), Some("application/json; v=1"));
 }
 
+#[test]
+fn a_template_is_the_operators_own_body_and_headers() {
+    let body =
+        r#"'{"image": {{ registry ~ "/" ~ repository ~ ":" ~ tag }}, "who": {{ actor.name }}}'"#;
+    let headers = r#"{ X-Digest: "{{ digest }}" }"#;
+    let lines = format!("template: {{ body: {body}, headers: {headers} }}\n");
+    let (_stage, image, request) = webhook(&lines);
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("x-digest"), Some(image.digest().as_str()));
+    let expected = json!({"image": "registry.example.com/team/app:1.4.2", "who": "ci-bot"});
+    assert_eq!(request.json(), expected);
+    assert!(request.header("webhook-signature").is_some(), "signed as everything is");
+}
+
 /// One signed endpoint for each of these dialects, at a path of its name.
 fn endpoints(dialects: &[&str]) -> Stage {
     let work = crate::support::Workdir::new();

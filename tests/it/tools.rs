@@ -243,6 +243,25 @@ fn a_header_says_what_a_body_does_not() {
 }
 
 #[test]
+fn a_template_is_tried_before_anything_is_read() {
+    let work = Workdir::new();
+    let body = "{\"image\": {{ registry ~ \"/\" ~ repository }}, \"tag\": {{ tag }}}";
+    let good = work.write("good.jinja", body);
+    let words = ["translate", "--from", "distribution", "--to", "template"];
+    let with = |file: &Path| {
+        let words = [&words[..], &["--template", file.to_str().unwrap()]].concat();
+        command_with_input(&work, &words, notification("distribution").as_bytes())
+    };
+    let done = with(&good).ok();
+    assert_eq!(done.out, "{\"image\": \"registry.example.com/team/app\", \"tag\": \"1.4.2\"}\n");
+    let done = with(&work.write("bad.jinja", "{\n\"a\": {{ repo }}}"));
+    assert_eq!((done.code, done.out.as_str()), (64, ""), "{done:?}");
+    assert!(done.err.contains("line 2") && done.err.contains("bad.jinja"), "{done:?}");
+    let done = command(&work, &words);
+    assert!(done.code == 64 && done.err.contains("--template"), "{done:?}");
+}
+
+#[test]
 fn a_translation_keeps_what_was_known_and_invents_nothing() {
     let work = Workdir::new();
     let done = translate(&work, "distribution", "native", &notification("distribution")).ok();

@@ -102,7 +102,13 @@ impl Checker<'_> {
             let message = "`tls` is of no use: the endpoint is not an `https://` URL";
             self.wrong(&tls.place, message, "write the URL as `https://…`, or remove the key");
         }
-        let dialect = self.dialect(value.dialect, value.preset.as_ref());
+        let said = value.dialect.as_ref().map(|dialect| dialect.place.clone());
+        let dialect = match (&value.template, &value.dialect, &value.preset) {
+            // Nobody who writes one means another dialect.
+            (Some(_), None, None) => Dialect::Template,
+            _ => self.dialect(value.dialect, value.preset.as_ref()),
+        };
+        let template = self.template(dialect, value.template, said.as_ref().unwrap_or(&place));
         let when = self.when(value.when.map(|when| when.value).unwrap_or_default());
         let tls = self.tls(value.tls, identities);
         let preset = value.preset.as_ref();
@@ -124,6 +130,7 @@ impl Checker<'_> {
             name: name?,
             url: url?,
             dialect,
+            template,
             preset: value.preset.map(|preset| preset.value),
             when,
             tls,
@@ -219,7 +226,7 @@ impl Checker<'_> {
         Patterns::read(&texts).unwrap_or_default()
     }
 
-    fn headers(
+    pub(super) fn headers(
         &mut self,
         written: Option<Named<Located<String>>>,
     ) -> Vec<(HeaderName, HeaderValue)> {
@@ -323,6 +330,7 @@ impl Checker<'_> {
                 name: Located::new(name, url.place.clone()),
                 url,
                 dialect: Dialect::Native,
+                template: None,
                 preset: None,
                 when: Filter::default(),
                 tls: Tls { ca: ca.clone(), identity: None },

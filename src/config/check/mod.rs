@@ -10,6 +10,7 @@ mod listeners;
 mod preset;
 mod secrets;
 mod sign;
+mod template;
 
 use std::path::Path;
 use std::path::PathBuf;

@@ -111,6 +111,7 @@ impl Pki {
             url: format!("https://{address}/hook?team=platform").parse().unwrap(),
             connector,
             dialect: Dialect::Native,
+            template: None,
             headers: Vec::new(),
             signer: Some(
                 Signer::new(Scheme::StandardWebhooks, &Secret::new(SECRET.to_vec())).unwrap(),
