@@ -383,6 +383,7 @@ impl Loader<'_> {
             connector,
             dialect: endpoint.dialect,
             template: endpoint.template.clone(),
+            names: endpoint.names.clone(),
             answers: endpoint.answers,
             headers: endpoint.headers.clone(),
             signer,

@@ -425,6 +425,8 @@ pub(super) struct Endpoint {
     pub(super) proxy: Option<Located<Proxy>>,
     /// How attempts are signed. Left out: they are not.
     pub(super) sign: Option<Located<Sign>>,
+    /// What it calls the registry and its repositories, where that is not what clients type.
+    pub(super) names: Option<Located<Names>>,
     /// How its answers are read: the word for a known receiver. Default: the preset's, else `plain`, by the
     /// status alone.
     pub(super) answers: Option<Located<Answers>>,
@@ -457,6 +459,7 @@ mapping!(Endpoint {
     tls,
     proxy,
     sign,
+    names,
     answers,
     headers,
     timeout,
@@ -504,6 +507,21 @@ pub(super) struct Proxy {
 }
 
 mapping!(Proxy { url, ca, username, password_file, password_env, insecure_http });
+
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct Names {
+    /// The registry, with the port unless it is 443. Default: `registry.name`.
+    pub(super) registry: Option<Located<Name>>,
+    /// What is taken off the front of a repository's name, where it begins with it; whole components.
+    pub(super) strip: Option<Located<String>>,
+    /// What is put before it, after that.
+    pub(super) prefix: Option<Located<String>>,
+    /// The repository of Artifactory, such as a virtual one, that stands for the one that was pushed to.
+    pub(super) repository_key: Option<Located<RepositoryKey>>,
+}
+
+mapping!(Names { registry, strip, prefix, repository_key });
 
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]

@@ -38,6 +38,7 @@ use http::HeaderValue;
 
 use crate::delivery::Answers;
 use crate::delivery::Dialect;
+use crate::delivery::Names;
 use crate::delivery::Preset;
 use crate::delivery::Template;
 use crate::delivery::sign::Algorithm;
@@ -272,6 +273,8 @@ pub struct Endpoint {
     pub proxy: Option<Proxy>,
     /// How attempts are signed, if they are.
     pub sign: Option<Sign>,
+    /// What it calls the registry and its repositories.
+    pub names: Names,
     /// How its answers are read.
     pub answers: Answers,
     /// Further headers of every attempt.

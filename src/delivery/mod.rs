@@ -21,6 +21,7 @@ pub mod dialect;
 mod error;
 pub mod health;
 mod metrics;
+pub mod names;
 pub mod preset;
 mod rate;
 mod report;
@@ -61,6 +62,7 @@ pub use self::dialect::Template;
 pub use self::dialect::Unwritable;
 pub use self::error::Error;
 pub use self::metrics::Metrics;
+pub use self::names::Names;
 pub use self::preset::Preset;
 pub use self::sign::Signer;
 
@@ -82,6 +84,8 @@ pub struct Endpoint {
     pub dialect: Dialect,
     /// What the operator wrote instead, where the dialect is [`Dialect::Template`].
     pub template: Option<Arc<Template>>,
+    /// What it calls the registry and its repositories.
+    pub names: Names,
     /// Headers of the configuration. One takes the place of the dialect's of the same name; one that
     /// [`may_be_set`] does not allow is left out.
     pub headers: Vec<(HeaderName, HeaderValue)>,
@@ -192,6 +196,8 @@ impl Endpoint {
         delivery_id: &str,
         timestamp: OffsetDateTime,
     ) -> Result<Request<Bytes>, Unwritable> {
+        let named = self.names.apply(event)?;
+        let event = &*named;
         let payload = match &self.template {
             Some(template) => template.write(event)?,
             None => self.dialect.write(event, delivery_id)?,
@@ -251,6 +257,7 @@ impl fmt::Debug for Endpoint {
             .field("name", &self.name)
             .field("url", &self.shown_url())
             .field("dialect", &self.dialect)
+            .field("names", &self.names)
             .field("headers", &headers)
             .field("signer", &self.signer)
             .field("answers", &self.answers)

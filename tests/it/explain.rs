@@ -106,6 +106,23 @@ fn explain_says_which_rule_decided_and_prints_what_is_sent() {
 }
 
 #[test]
+fn an_endpoint_hears_the_names_that_it_knows() {
+    let names = "{ registry: \"other.example.net:8443\", strip: team, prefix: mirror/eu }";
+    let stage = Stage::with_endpoint(&format!(
+        "dialect: native\nnames: {names}\nwhen: {{ repositories: [\"team/**\"] }}\n"
+    ));
+    let image = Image::new(&stage.work, "named");
+    assert_eq!(stage.curl().push("team/app", "1.0", &image).status, 201);
+    let event = stage.receiver.wait_for(1)[0].json();
+    assert_eq!(event["data"]["registry"], "other.example.net:8443");
+    assert_eq!(event["data"]["repository"], "mirror/eu/app");
+    assert_eq!(event["subject"], "mirror/eu/app:1.0");
+    let reference = event["data"]["reference"].as_str().unwrap();
+    assert!(reference.starts_with("other.example.net:8443/mirror/eu/app:1.0@"), "{reference}");
+    stage.sidecar.wait_for_log("its own name", &[("outcome", "taken"), ("repository", "team/app")]);
+}
+
+#[test]
 fn a_test_of_an_endpoint_shows_both_sides_and_says_what_it_means() {
     let work = Workdir::new();
     let pki = Pki::new(&work, "receiver-pki");

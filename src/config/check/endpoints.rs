@@ -22,12 +22,14 @@ use crate::connect::address::Policy;
 use crate::delivery;
 use crate::delivery::Answers;
 use crate::delivery::Dialect;
+use crate::delivery::Names;
 use crate::delivery::Preset;
 use crate::delivery::may_be_set;
 use crate::delivery::sign::Scheme;
 use crate::delivery::url::PLACEHOLDERS;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
+use crate::registry::RepositoryName;
 
 use super::Checker;
 use super::NAME_REMEDY;
@@ -129,6 +131,7 @@ impl Checker<'_> {
         let timeout = self.timeout(value.timeout, usual);
         let usual = preset.map_or(Answers::Plain, |preset| preset.answers());
         let answers = value.answers.map_or(usual, |answers| answers.value);
+        let names = self.names(value.names.map(|names| names.value).unwrap_or_default());
         let concurrency = self.concurrency(value.concurrency);
         Some(Endpoint {
             name: name?,
@@ -146,6 +149,7 @@ impl Checker<'_> {
                 Some(sign) => Some(sign?),
                 None => None,
             },
+            names,
             answers,
             headers,
             timeout,
@@ -153,6 +157,24 @@ impl Checker<'_> {
             rate: value.rate.map(|rate| rate.value),
             latest_only: value.latest_only.is_some_and(|wanted| wanted.value),
         })
+    }
+
+    fn names(&mut self, names: file::Names) -> Names {
+        Names {
+            registry: names.registry.map(|name| name.value.to_string()),
+            strip: names.strip.and_then(|path| self.repository_path(&path)),
+            prefix: names.prefix.and_then(|path| self.repository_path(&path)),
+            repository_key: names.repository_key.map(|key| key.value),
+        }
+    }
+
+    fn repository_path(&mut self, path: &Located<String>) -> Option<RepositoryName> {
+        let parsed = path.trim_end_matches('/').parse();
+        if parsed.is_err() {
+            let message = format!("{} is no part of a repository's name", quoted(path));
+            self.wrong(&path.place, message, "write components such as `team` or `mirror/eu`");
+        }
+        parsed.ok()
     }
 
     fn placeholders(&mut self, url: &Located<Url>) {
@@ -356,6 +378,7 @@ impl Checker<'_> {
                 tls: Tls { ca: ca.clone(), identity: None },
                 proxy: None,
                 sign: sign.clone(),
+                names: Names::default(),
                 answers: Answers::Plain,
                 headers: Vec::new(),
                 timeout: TIMEOUT,

@@ -384,6 +384,8 @@ fn one_mistake_in_an_endpoint_is_one_problem() {
         ("headers: { \"a b\": x }", 38, "headers.a b", "no name of a header"),
         ("headers: { a: x, A: y }", 44, "headers.A", "case makes no difference"),
         ("headers: { a: é }", 41, "headers.a", "visible ASCII"),
+        ("names: { prefix: /a }", 44, "names.prefix", "write components such as `team`"),
+        ("names: { registry: x }", 46, "names.registry", "Docker Hub"),
         ("timeout: 31m", 36, "timeout", "at most `30m`"),
         ("concurrency: 5000", 40, "concurrency", "at most `1024`"),
         ("rate: 50", 33, "rate", "`50/s`"),

@@ -180,6 +180,14 @@ pub enum Unwritable {
         /// Where and why.
         reason: String,
     },
+    /// What the endpoint's `names` make of the repository is no name.
+    #[error(
+        "the repository would be called `{name}` there, by the endpoint's `names`, and that is no name of one"
+    )]
+    Name {
+        /// What it would be called.
+        name: String,
+    },
     /// Nobody knows which manifest it was.
     #[error(
         "the `{dialect}` dialect needs a tag or a digest to name the manifest by, and this event has neither; `native` can tell it"

@@ -49,6 +49,7 @@ use crate::tasks::Tasks;
 use super::Answers;
 use super::Dialect;
 use super::Endpoint;
+use super::Names;
 use super::Signer;
 use super::sign::Scheme;
 
@@ -117,6 +118,7 @@ impl Pki {
             signer: Some(
                 Signer::new(Scheme::StandardWebhooks, &Secret::new(SECRET.to_vec())).unwrap(),
             ),
+            names: Names::default(),
             answers: Answers::Plain,
             timeout: Duration::from_secs(30),
             concurrency: 8,
