@@ -87,7 +87,13 @@ impl Command {
 
     /// Whether it brings something that must not be lost.
     pub(super) fn brings_events(&self) -> bool {
-        matches!(self, Self::Append(..) | Self::Intend(..))
+        match self {
+            Self::Append(..) | Self::Intend(..) => true,
+            Self::Note(..) | Self::Release(..) | Self::Quarantine(..) | Self::Discharge(..) => true,
+            Self::Record(..) | Self::Close(..) | Self::Replay(..) => false,
+            #[cfg(test)]
+            Self::Test(..) => false,
+        }
     }
 
     /// The point before its commit.
