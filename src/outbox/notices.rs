@@ -120,11 +120,13 @@ const COUNTED: i64 = 1024;
 pub(super) fn note(appending: &mut Appending<'_>, notice: &Notice) -> rusqlite::Result<Noted> {
     let connection = appending.connection;
     let told = told(notice);
-    if matches!(notice.event.action, Action::Pull | Action::Mount) {
-        // No exchange of ours is one of these.
-        if appending.shared.endpoints.wanting(&notice.event).next().is_none() {
-            return Ok(Noted::Dropped);
-        }
+    if matches!(notice.event.action, Action::Pull | Action::Mount)
+        && appending.shared.endpoints.wanting(&notice.event).next().is_none()
+    {
+        return Ok(Noted::Dropped);
+    }
+    // No exchange of ours is a pull. Mounts are seen where somebody asks for them.
+    if notice.event.action == Action::Pull {
         return event(appending, &told, notice.event.clone());
     }
     let (now, rules) = (appending.now, rules(appending));
@@ -241,18 +243,20 @@ pub(super) fn quarantine(
     Ok(())
 }
 
-/// What is in quarantine, the latest first.
+/// What is in quarantine, the latest first; before a number where one is said.
 pub(super) fn quarantined(
     connection: &Connection,
+    before: Option<u64>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Quarantined>> {
     let mut statement = connection.prepare_cached(
         "SELECT number, source, received_at, reason, document FROM notifications
-         WHERE state = 'quarantined' ORDER BY number DESC LIMIT ?1",
+         WHERE state = 'quarantined' AND number < ?2 ORDER BY number DESC LIMIT ?1",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
     statement
-        .query_map([limit], |row| {
+        .query_map([limit, before], |row| {
             Ok(Quarantined {
                 number: row.get::<_, i64>(0)?.unsigned_abs(),
                 source: row.get(1)?,
