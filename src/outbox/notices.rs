@@ -2,6 +2,8 @@
 //! events where nothing fits (delivery-guarantees 4). What belongs together is decided in [`crate::pairing`];
 //! here is the doing, in the writer's transaction.
 
+use std::sync::atomic::Ordering;
+
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::Rows;
@@ -30,6 +32,7 @@ use super::Appended;
 use super::append::Appending;
 use super::deliveries::at;
 use super::deliveries::millis;
+use super::shared::Shared;
 use super::witnesses::PROXY;
 use super::witnesses::Sighting;
 use super::witnesses::Witnesses;
@@ -150,6 +153,12 @@ pub(super) fn note(appending: &mut Appending<'_>, notice: &Notice) -> rusqlite::
         }
         Decision::Hold { until } => {
             hold(connection, notice, "held", until, None)?;
+            let number = next_number(connection, appending.shared)?;
+            connection
+                .prepare_cached(
+                    "UPDATE notifications SET number = ?3 WHERE source = ?1 AND source_id = ?2",
+                )?
+                .execute(params![notice.source, notice.event.id.to_string(), number])?;
             appending.effects.held += 1;
             Ok(Noted::Held)
         }
@@ -317,6 +326,7 @@ pub(super) fn witnesses_of(
 /// Gives back what was linked to an intent that came to nothing: it spoke of something else. Says how many.
 pub(super) fn give_back(
     connection: &Connection,
+    shared: &Shared,
     intent: IntentId,
     due_at: i64,
 ) -> rusqlite::Result<u64> {
@@ -329,12 +339,23 @@ pub(super) fn give_back(
         connection
             .prepare_cached(
                 "UPDATE notifications SET state = 'held', intent = NULL, due_at = ?2,
-                        number = (SELECT max(number) + 1 FROM notifications)
+                        number = ?3
                  WHERE number = ?1",
             )?
-            .execute([*number, due_at])?;
+            .execute([*number, due_at, next_number(connection, shared)?])?;
     }
     Ok(u64::try_from(numbers.len()).unwrap_or_default())
+}
+
+/// A number that nothing that waits has had in this run: whoever reads them goes on from the largest, and the numbers
+/// of those that are gone would be given again.
+fn next_number(connection: &Connection, shared: &Shared) -> rusqlite::Result<i64> {
+    let there: i64 = connection
+        .prepare_cached("SELECT coalesce(max(number), 0) FROM notifications")?
+        .query_row([], |row| row.get(0))?;
+    let next = there.max(shared.last_held.load(Ordering::Relaxed)).saturating_add(1);
+    shared.last_held.store(next, Ordering::Relaxed);
+    Ok(next)
 }
 
 /// Gives back what an earlier run linked to intents that are gone.
