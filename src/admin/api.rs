@@ -6,6 +6,8 @@
 //! | `GET events/<id>` | the event, its deliveries and their attempts |
 //! | `GET deliveries?endpoint=&state=&since=&limit=&before=` | `{"deliveries":[…],"next":…}`; a page may be empty and still have a next |
 //! | `GET deliveries/<id>` | the delivery and its attempts |
+//! | `GET quarantined?limit=&before=` | `{"quarantined":[…],"next":…}`: notifications that cannot be used, 100 at most |
+//! | `POST quarantined/replay` with `{"number":7}` | `{"number":7,"became":["event"]}`: a word for each report in it |
 //! | `POST deliveries/replay` with `{"deliveries":["<id>",…]}` | `{"replayed":["<id>",…]}`: those that had ended and are owed again |
 //!
 //! The token is `Authorization: Bearer …`, compared in constant time over digests. There are no cookies and no CORS
@@ -34,10 +36,13 @@ use crate::body::collect_capped;
 use crate::event::EventId;
 use crate::event::schema::time_of;
 use crate::event::schema::time_text;
+use crate::ingest::Hooks;
+use crate::ingest::Replayed;
 use crate::listener::Incoming;
 use crate::outbox::DeliveryId;
 use crate::outbox::Error;
 use crate::outbox::Outbox;
+use crate::outbox::Quarantined;
 use crate::outbox::history::Cursor;
 use crate::outbox::history::MOST_ROWS;
 use crate::outbox::history::StoredAttempt;
@@ -51,6 +56,11 @@ use super::Body;
 use super::typed;
 
 const JSON: &str = "application/json";
+
+const KNOWN: &str = "there is `events`, `deliveries` and `quarantined`";
+
+/// The most notifications in quarantine on a page: each has up to 64 KiB.
+const QUARANTINED: usize = 100;
 
 /// The most of a request's body that is read, and for how long.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -67,6 +77,8 @@ const ROWS: usize = 50;
 pub struct Operated {
     /// Where events and deliveries are.
     pub outbox: Outbox,
+    /// Who reads what is in quarantine again.
+    pub hooks: Hooks,
     /// What they have to know.
     pub token: Secret,
 }
@@ -111,10 +123,13 @@ impl Operated {
             (["deliveries"], true, _) => self.deliveries(&query).await,
             (["deliveries", "replay"], _, true) => self.replay(request).await,
             (["deliveries", id], true, _) => self.delivery(id).await,
-            (["events"] | ["events", _] | ["deliveries"] | ["deliveries", _], ..) => {
+            (["quarantined"], true, _) => self.quarantined(&query).await,
+            (["quarantined", "replay"], _, true) => self.replay_quarantined(request).await,
+            (["events" | "deliveries" | "quarantined"], ..)
+            | (["events" | "deliveries", _] | ["quarantined", "replay"], ..) => {
                 Err(No(StatusCode::METHOD_NOT_ALLOWED, "that is not done so".to_owned()))
             }
-            _ => Err(No(StatusCode::NOT_FOUND, "there is `events` and `deliveries`".to_owned())),
+            _ => Err(No(StatusCode::NOT_FOUND, KNOWN.to_owned())),
         }
     }
 
@@ -188,18 +203,36 @@ impl Operated {
         Ok(value)
     }
 
-    async fn replay(&self, request: Request<Incoming>) -> Result<Value, No> {
-        let media = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        if media.is_none_or(|media| !media.starts_with(JSON.as_bytes())) {
-            let why = "the body has to be application/json".to_owned();
-            return Err(No(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    async fn quarantined(&self, query: &str) -> Result<Value, No> {
+        let mut asked = Asked::of(query, &["limit", "before"])?;
+        let before = asked.number("before")?.map(|before| u64::try_from(before).unwrap_or(0));
+        let limit = asked.limit()?.min(QUARANTINED);
+        let rows = self.outbox.quarantined(before, limit).await?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|last| last.number);
+        let rows: Vec<Value> = rows.iter().map(quarantined_json).collect();
+        Ok(json!({ "quarantined": rows, "next": next }))
+    }
+
+    async fn replay_quarantined(&self, request: Request<Incoming>) -> Result<Value, No> {
+        let number = body_of(request).await?;
+        let expected = || bad("the body has to be {\"number\":<a number in quarantine>}");
+        let number = number.and_then(|body| body["number"].as_u64()).ok_or_else(expected)?;
+        match self.hooks.replay(number).await? {
+            Replayed::Unknown => Err(unknown("notification in quarantine")),
+            Replayed::Useless(why) => {
+                let why = format!("it still cannot be used, and stays: {why}");
+                Err(No(StatusCode::UNPROCESSABLE_ENTITY, why))
+            }
+            Replayed::Became(became) => {
+                tracing::info!(number, "An operator replays a notification from quarantine");
+                Ok(json!({ "number": number, "became": became }))
+            }
         }
-        let read = timeout(BODY_PATIENCE, collect_capped(request.into_body(), BODY_LIMIT)).await;
-        let Ok(Ok(Collected::Whole(body))) = read else {
-            return Err(bad("the body is too large, or did not come"));
-        };
+    }
+
+    async fn replay(&self, request: Request<Incoming>) -> Result<Value, No> {
         let expected = "the body has to be {\"deliveries\":[\"<id>\",…]}, up to 1000";
-        let body: Value = serde_json::from_slice(&body).map_err(|_| bad(expected))?;
+        let body = body_of(request).await?.ok_or_else(|| bad(expected))?;
         let ids = body["deliveries"].as_array().filter(|ids| ids.len() <= MOST_REPLAYED);
         let ids = ids.ok_or_else(|| bad(expected))?.iter();
         let ids: Option<Vec<DeliveryId>> = ids.map(|id| id.as_str()?.parse().ok()).collect();
@@ -208,6 +241,20 @@ impl Operated {
         let replayed: Vec<String> = replayed.iter().map(ToString::to_string).collect();
         Ok(json!({ "replayed": replayed }))
     }
+}
+
+/// What a request says; nothing where that is no JSON.
+async fn body_of(request: Request<Incoming>) -> Result<Option<Value>, No> {
+    let media = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    if media.is_none_or(|media| !media.starts_with(JSON.as_bytes())) {
+        let why = "the body has to be application/json".to_owned();
+        return Err(No(StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    let read = timeout(BODY_PATIENCE, collect_capped(request.into_body(), BODY_LIMIT)).await;
+    let Ok(Ok(Collected::Whole(body))) = read else {
+        return Err(bad("the body is too large, or did not come"));
+    };
+    Ok(serde_json::from_slice(&body).ok())
 }
 
 fn bad(why: &str) -> No {
@@ -269,6 +316,14 @@ fn event_json(event: &StoredEvent) -> Value {
     json!({
         "sequence": event.sequence, "appended_at": time(event.appended_at),
         "event": stored(&event.envelope),
+    })
+}
+
+fn quarantined_json(quarantined: &Quarantined) -> Value {
+    json!({
+        "number": quarantined.number, "source": quarantined.source,
+        "received_at": time(quarantined.received), "reason": quarantined.reason,
+        "body": String::from_utf8_lossy(&quarantined.bytes),
     })
 }
 

@@ -235,8 +235,8 @@ impl Running {
             certificates: standing,
         };
         let keys = Arc::new(move || keys.json());
-        let operated =
-            Operated { outbox: outbox.clone(), token: token::admin_token_or_new(config)? };
+        let token = token::admin_token_or_new(config)?;
+        let operated = Operated { outbox: outbox.clone(), hooks: hooks.clone(), token };
         let admin = Admin::new(readiness.into_ask(), Arc::new(registry), keys, operated);
         let limits = &config.limits;
         let connections = descriptors::connections(limits.connections, descriptors);

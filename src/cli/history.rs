@@ -30,12 +30,12 @@ pub(super) struct Events {
 
 #[derive(Debug, Subcommand)]
 enum EventCommand {
-    /// The newest events
-    List(List),
+    /// The newest events; or notifications that could not be used
+    List(Listed),
     /// One event, whom it was told to, and how each attempt went
     Show(Show),
-    /// Tell an event again to everybody it was told to, with the same ids
-    Replay(Show),
+    /// Tell an event again to everybody it was told to, with the same ids; or read a notification again
+    Replay(Again),
     /// Write all events, and whom they are owed to, as lines of JSON, to a file or to standard output
     ///
     /// Pushbell may run meanwhile; what it tells and takes in after that is not in it. To go back a version, stop it
@@ -78,6 +78,31 @@ struct List {
     /// How many, up to 10000
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
+    #[command(flatten)]
+    how: How,
+}
+
+#[derive(Debug, Args)]
+struct Listed {
+    /// The notifications in quarantine instead: authentic, kept, and of no use
+    #[arg(long)]
+    quarantined: bool,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, Args)]
+struct Again {
+    /// The id of the event, as lists and the log have it
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "quarantined",
+        conflicts_with = "quarantined"
+    )]
+    id: Option<String>,
+    /// Read this notification in quarantine again, as the configuration is now; its headers were not kept
+    #[arg(long, value_name = "NUMBER")]
+    quarantined: Option<u64>,
     #[command(flatten)]
     how: How,
 }
@@ -138,7 +163,11 @@ const PAGE: u64 = 200;
 
 pub(super) fn events(arguments: &Events) -> Result<(), Failure> {
     match &arguments.command {
-        EventCommand::List(list) => {
+        EventCommand::List(Listed { quarantined: true, list }) => {
+            let rows = pages(&operator(&list.how)?, "quarantined", "", list.limit)?;
+            show(&list.how, &json!({ "quarantined": rows }), &quarantined_table(&rows))
+        }
+        EventCommand::List(Listed { list, .. }) => {
             let rows = pages(&operator(&list.how)?, "events", "", list.limit)?;
             show(&list.how, &json!({ "events": rows }), &events_table(&rows))
         }
@@ -150,9 +179,20 @@ pub(super) fn events(arguments: &Events) -> Result<(), Failure> {
             }
             show(&asked.how, &value, &text)
         }
+        EventCommand::Replay(Again { quarantined: Some(number), how, .. }) => {
+            let asked = json!({ "number": number });
+            let value = operator(how)?.post("quarantined/replay", &asked)?;
+            let became: Vec<String> = items(&value["became"]).map(text).collect();
+            let words = match became.as_slice() {
+                [] => "nothing of interest".to_owned(),
+                some => some.join(", "),
+            };
+            show(how, &value, &format!("it can be used now, and became: {words}\n"))
+        }
         EventCommand::Replay(asked) => {
             let operator = operator(&asked.how)?;
-            let value = operator.get(&format!("events/{}", word(&asked.id)?))?;
+            let id = asked.id.as_deref().unwrap_or_default();
+            let value = operator.get(&format!("events/{}", word(id)?))?;
             let ids = items(&value["deliveries"]).map(|delivery| delivery["id"].clone()).collect();
             replayed(&asked.how, replay(&operator, ids)?)
         }
@@ -308,6 +348,13 @@ fn events_table(rows: &[Value]) -> String {
         .map(text)
     });
     table(["SEQUENCE", "TIME", "ACTION", "SUBJECT", "ID"], cells)
+}
+
+fn quarantined_table(rows: &[Value]) -> String {
+    let cells = rows
+        .iter()
+        .map(|row| [&row["number"], &row["received_at"], &row["source"], &row["reason"]].map(text));
+    table(["NUMBER", "RECEIVED", "SOURCE", "REASON"], cells)
 }
 
 fn deliveries_table(rows: &[Value]) -> String {

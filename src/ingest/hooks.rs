@@ -21,6 +21,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
+use bytes::BytesMut;
+use http::HeaderMap;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
@@ -28,6 +30,7 @@ use http::Response;
 use http::StatusCode;
 use http::header;
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use http_body_util::Full;
 use hyper::service::Service;
 use time::OffsetDateTime;
@@ -39,7 +42,6 @@ use tracing::warn;
 
 use crate::body::BoxError;
 use crate::body::Collected;
-use crate::body::collect_capped;
 use crate::event::Action;
 use crate::event::filter::Patterns;
 use crate::listener::Incoming;
@@ -47,6 +49,7 @@ use crate::listener::Peer;
 use crate::listener::Refusal;
 use crate::listener::Serve;
 use crate::listener::Words;
+use crate::outbox::Error;
 use crate::outbox::Noted;
 use crate::outbox::Notice;
 use crate::outbox::Outbox;
@@ -106,8 +109,10 @@ struct Inner {
     sources: BTreeMap<String, Known>,
     echo: &'static str,
     layout: Layout,
-    /// How many bodies may be in memory at once.
+    /// How many large bodies may be in memory at once.
     bodies: Semaphore,
+    /// How many pages all others may fill.
+    pages: Semaphore,
     outbox: Outbox,
     metrics: Metrics,
 }
@@ -120,6 +125,17 @@ struct Known {
     quarantined: Mutex<Option<(Instant, String)>>,
 }
 
+/// What became of a notification that was in quarantine.
+#[derive(Debug)]
+pub enum Replayed {
+    /// It is not there.
+    Unknown,
+    /// It still cannot be used, for this reason.
+    Useless(String),
+    /// A word for each report in it.
+    Became(Vec<&'static str>),
+}
+
 /// Our own answers are small and whole.
 pub type Body = Full<Bytes>;
 
@@ -128,8 +144,13 @@ pub const PATH: &str = "/_pushbell/hooks/";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// How many bodies are in memory at once: 64 MiB of them.
+/// How many large bodies are in memory at once: 64 MiB of them.
 const BODIES: usize = 64;
+
+/// The most bytes of a body that is not large, as nearly all are: these share 64 MiB, by the page that they fill.
+const SMALL: usize = 64 << 10;
+const PAGE: usize = 1 << 10;
+const PAGES: usize = 64 << 10;
 
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(30);
@@ -176,9 +197,9 @@ impl Hooks {
             (source.name.clone(), Known { source, refused, quarantined })
         };
         let sources = config.sources.into_iter().map(known).collect();
-        let bodies = Semaphore::new(BODIES);
+        let (bodies, pages) = (Semaphore::new(BODIES), Semaphore::new(PAGES));
         let (echo, layout) = (config.echo, config.layout);
-        Self(Arc::new(Inner { sources, echo, layout, bodies, outbox, metrics }))
+        Self(Arc::new(Inner { sources, echo, layout, bodies, pages, outbox, metrics }))
     }
 
     /// What was odd in the last ten minutes, a sentence for each source.
@@ -197,6 +218,18 @@ impl Hooks {
             }
         }
         all
+    }
+}
+
+impl Hooks {
+    /// Reads one in quarantine again, as the configuration is now, and takes it up where it can be used; its headers
+    /// were not kept. One that cannot be used stays.
+    ///
+    /// # Errors
+    ///
+    /// If the outbox cannot be read or written.
+    pub async fn replay(&self, number: u64) -> Result<Replayed, Error> {
+        self.0.replay(number).await
     }
 }
 
@@ -277,9 +310,29 @@ impl Inner {
         }
     }
 
-    async fn body(&self, body: Incoming) -> Result<Collected, BoxError> {
-        let _room = self.bodies.acquire().await?;
-        collect_capped(body, MAX_BYTES).await
+    /// Reads a body. It takes room as it grows: whoever sends a byte now and then keeps nobody out.
+    async fn body(&self, mut body: Incoming) -> Result<Collected, BoxError> {
+        let mut read = BytesMut::new();
+        let mut pages = self.pages.acquire_many(0).await?;
+        let mut large = None;
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
+            let length = read.len().saturating_add(data.len());
+            if length > MAX_BYTES {
+                return Ok(Collected::Cut(read.freeze()));
+            }
+            if length <= SMALL {
+                let more = length.div_ceil(PAGE).saturating_sub(pages.num_permits());
+                pages.merge(self.pages.acquire_many(u32::try_from(more)?).await?);
+            } else if large.is_none() {
+                large = Some(self.bodies.acquire().await?);
+                pages = self.pages.acquire_many(0).await?;
+            }
+            read.extend_from_slice(&data);
+        }
+        Ok(Collected::Whole(read.freeze()))
     }
 
     /// Keeps what was said, as far as it may be said.
@@ -290,6 +343,40 @@ impl Inner {
         bytes: &Bytes,
         received: OffsetDateTime,
     ) -> Answer {
+        let source = &known.source;
+        let (notices, foreign) = self.usable(known, parsed, received);
+        if let Some(reason) = foreign {
+            let kept = self.quarantine(known, reason, bytes, received).await;
+            if notices.is_empty() || kept.0 != StatusCode::OK {
+                return kept;
+            }
+        }
+        if notices.is_empty() {
+            return TAKEN;
+        }
+        match self.outbox.note(notices).await {
+            Ok(all) => {
+                self.became(known, all);
+                TAKEN
+            }
+            Err(error) => {
+                warn!(
+                    error = chain(&error),
+                    source = source.name,
+                    "A notification could not be kept; its sender keeps it"
+                );
+                UNABLE
+            }
+        }
+    }
+
+    /// What the source may say of what it says, and why it may not say the rest.
+    fn usable(
+        &self,
+        known: &Known,
+        parsed: Parsed,
+        received: OffsetDateTime,
+    ) -> (Vec<Notice>, Option<String>) {
         let source = &known.source;
         for warning in &parsed.warnings {
             debug!(source = source.name, warning, "Something in a notification was odd");
@@ -310,34 +397,56 @@ impl Inner {
             }
             notices.push(Notice { source: source.name.clone(), event, received });
         }
-        if let Some(reason) = foreign {
-            let kept = self.quarantine(known, reason, bytes, received).await;
-            if notices.is_empty() || kept.0 != StatusCode::OK {
-                return kept;
+        (notices, foreign)
+    }
+
+    /// Counts what became of reports, and tells of events; yields the words for it.
+    fn became(&self, known: &Known, all: Vec<Noted>) -> Vec<&'static str> {
+        let source = &known.source.name;
+        let told = |noted: Noted| {
+            let word = became(&noted);
+            self.metrics.reported(source, word);
+            if let Noted::Appended(appended) = noted {
+                tell(source, &appended);
             }
-        }
-        if notices.is_empty() {
-            return TAKEN;
-        }
-        match self.outbox.note(notices).await {
-            Ok(all) => {
-                for noted in all {
-                    self.metrics.reported(&source.name, became(&noted));
-                    if let Noted::Appended(appended) = noted {
-                        tell(&source.name, &appended);
-                    }
-                }
-                TAKEN
+            word
+        };
+        all.into_iter().map(told).collect()
+    }
+
+    async fn replay(&self, number: u64) -> Result<Replayed, Error> {
+        let found = self.outbox.quarantined(number.checked_add(1), 1).await?.pop();
+        let Some(Quarantined { source, received, bytes, .. }) =
+            found.filter(|found| found.number == number)
+        else {
+            return Ok(Replayed::Unknown);
+        };
+        let Some(known) = self.sources.get(&source) else {
+            return Ok(Replayed::Useless(format!("there is no source `{source}` any more")));
+        };
+        let context = Context {
+            source: Some(&source),
+            registry: known.source.registry.as_deref(),
+            layout: &self.layout,
+            received,
+        };
+        // The headers were not kept: they hold credentials.
+        let parsed = match read(known.source.kind, &HeaderMap::new(), &bytes, &context) {
+            Ok(parsed) => parsed,
+            Err(error) if bytes.len() < QUARANTINED_BYTES => {
+                return Ok(Replayed::Useless(error.to_string()));
             }
             Err(error) => {
-                warn!(
-                    error = chain(&error),
-                    source = source.name,
-                    "A notification could not be kept; its sender keeps it"
-                );
-                UNABLE
+                let why = format!("{error} (only its first 64 KiB were kept)");
+                return Ok(Replayed::Useless(why));
             }
+        };
+        let (notices, foreign) = self.usable(known, parsed, received);
+        if let Some(reason) = foreign {
+            return Ok(Replayed::Useless(reason));
         }
+        let noted = self.outbox.discharge(number, notices).await?;
+        Ok(Replayed::Became(self.became(known, noted)))
     }
 
     async fn quarantine(

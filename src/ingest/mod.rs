@@ -56,6 +56,7 @@ pub use self::hooks::Body;
 pub use self::hooks::Config;
 pub use self::hooks::Hooks;
 pub use self::hooks::PATH;
+pub use self::hooks::Replayed;
 pub use self::hooks::Source;
 pub use self::keeper::Keeper;
 pub use self::keeper::Look;

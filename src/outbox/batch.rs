@@ -249,7 +249,7 @@ pub(super) fn transact(
             Command::Close(intent, reason, _) => {
                 intents::close(&transaction, *intent, *reason, now)?;
                 if shared.pairing.is_some() {
-                    effects.held += notices::give_back(&transaction, *intent, now)?;
+                    effects.held += notices::give_back(&transaction, shared, *intent, now)?;
                 }
                 Reply::Written
             }

@@ -370,13 +370,17 @@ impl Outbox {
         self.write(|reply| Command::Quarantine(Box::new(quarantined), reply)).await
     }
 
-    /// What is in quarantine, the latest first.
+    /// What is in quarantine, the latest first, from before this number on where one is said.
     ///
     /// # Errors
     ///
     /// If the database cannot be read.
-    pub async fn quarantined(&self, limit: usize) -> Result<Vec<Quarantined>, Error> {
-        self.read(|reply| Query::Quarantined { limit, reply }).await
+    pub async fn quarantined(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Quarantined>, Error> {
+        self.read(|reply| Query::Quarantined { before, limit, reply }).await
     }
 
     /// Takes one out of quarantine, and takes up what it says after all, in one transaction.

@@ -2,6 +2,8 @@
 //! events where nothing fits (delivery-guarantees 4). What belongs together is decided in [`crate::pairing`];
 //! here is the doing, in the writer's transaction.
 
+use std::sync::atomic::Ordering;
+
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::Rows;
@@ -30,6 +32,7 @@ use super::Appended;
 use super::append::Appending;
 use super::deliveries::at;
 use super::deliveries::millis;
+use super::shared::Shared;
 use super::witnesses::PROXY;
 use super::witnesses::Sighting;
 use super::witnesses::Witnesses;
@@ -120,11 +123,13 @@ const COUNTED: i64 = 1024;
 pub(super) fn note(appending: &mut Appending<'_>, notice: &Notice) -> rusqlite::Result<Noted> {
     let connection = appending.connection;
     let told = told(notice);
-    if matches!(notice.event.action, Action::Pull | Action::Mount) {
-        // No exchange of ours is one of these.
-        if appending.shared.endpoints.wanting(&notice.event).next().is_none() {
-            return Ok(Noted::Dropped);
-        }
+    if matches!(notice.event.action, Action::Pull | Action::Mount)
+        && appending.shared.endpoints.wanting(&notice.event).next().is_none()
+    {
+        return Ok(Noted::Dropped);
+    }
+    // No exchange of ours is a pull. Mounts are seen where somebody asks for them.
+    if notice.event.action == Action::Pull {
         return event(appending, &told, notice.event.clone());
     }
     let (now, rules) = (appending.now, rules(appending));
@@ -148,6 +153,12 @@ pub(super) fn note(appending: &mut Appending<'_>, notice: &Notice) -> rusqlite::
         }
         Decision::Hold { until } => {
             hold(connection, notice, "held", until, None)?;
+            let number = next_number(connection, appending.shared)?;
+            connection
+                .prepare_cached(
+                    "UPDATE notifications SET number = ?3 WHERE source = ?1 AND source_id = ?2",
+                )?
+                .execute(params![notice.source, notice.event.id.to_string(), number])?;
             appending.effects.held += 1;
             Ok(Noted::Held)
         }
@@ -241,18 +252,20 @@ pub(super) fn quarantine(
     Ok(())
 }
 
-/// What is in quarantine, the latest first.
+/// What is in quarantine, the latest first; before a number where one is said.
 pub(super) fn quarantined(
     connection: &Connection,
+    before: Option<u64>,
     limit: usize,
 ) -> rusqlite::Result<Vec<Quarantined>> {
     let mut statement = connection.prepare_cached(
         "SELECT number, source, received_at, reason, document FROM notifications
-         WHERE state = 'quarantined' ORDER BY number DESC LIMIT ?1",
+         WHERE state = 'quarantined' AND number < ?2 ORDER BY number DESC LIMIT ?1",
     )?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
     statement
-        .query_map([limit], |row| {
+        .query_map([limit, before], |row| {
             Ok(Quarantined {
                 number: row.get::<_, i64>(0)?.unsigned_abs(),
                 source: row.get(1)?,
@@ -313,6 +326,7 @@ pub(super) fn witnesses_of(
 /// Gives back what was linked to an intent that came to nothing: it spoke of something else. Says how many.
 pub(super) fn give_back(
     connection: &Connection,
+    shared: &Shared,
     intent: IntentId,
     due_at: i64,
 ) -> rusqlite::Result<u64> {
@@ -325,12 +339,23 @@ pub(super) fn give_back(
         connection
             .prepare_cached(
                 "UPDATE notifications SET state = 'held', intent = NULL, due_at = ?2,
-                        number = (SELECT max(number) + 1 FROM notifications)
+                        number = ?3
                  WHERE number = ?1",
             )?
-            .execute([*number, due_at])?;
+            .execute([*number, due_at, next_number(connection, shared)?])?;
     }
     Ok(u64::try_from(numbers.len()).unwrap_or_default())
+}
+
+/// A number that nothing that waits has had in this run: whoever reads them goes on from the largest, and the numbers
+/// of those that are gone would be given again.
+fn next_number(connection: &Connection, shared: &Shared) -> rusqlite::Result<i64> {
+    let there: i64 = connection
+        .prepare_cached("SELECT coalesce(max(number), 0) FROM notifications")?
+        .query_row([], |row| row.get(0))?;
+    let next = there.max(shared.last_held.load(Ordering::Relaxed)).saturating_add(1);
+    shared.last_held.store(next, Ordering::Relaxed);
+    Ok(next)
 }
 
 /// Gives back what an earlier run linked to intents that are gone.

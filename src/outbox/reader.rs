@@ -93,6 +93,7 @@ pub(super) enum Query {
         reply: oneshot::Sender<Result<Vec<Waiting>, Error>>,
     },
     Quarantined {
+        before: Option<u64>,
         limit: usize,
         reply: oneshot::Sender<Result<Vec<Quarantined>, Error>>,
     },
@@ -195,8 +196,8 @@ impl Reader {
             Query::Held { after, limit, reply } => {
                 reply.send(self.query(|c| notices::held(c, after, limit))).is_err()
             }
-            Query::Quarantined { limit, reply } => {
-                reply.send(self.query(|c| notices::quarantined(c, limit))).is_err()
+            Query::Quarantined { before, limit, reply } => {
+                reply.send(self.query(|c| notices::quarantined(c, before, limit))).is_err()
             }
             Query::Witnesses { intent, reply } => {
                 reply.send(self.query(|c| notices::witnesses_of(c, intent))).is_err()

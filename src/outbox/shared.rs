@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub(super) pairing: Option<Rules>,
     /// Goes up with every notification that comes to wait.
     pub(super) held: watch::Sender<u64>,
+    /// The largest number that a notification that waits has had.
+    pub(super) last_held: AtomicI64,
     pub(super) bounds: Bounds,
     /// What is weaker than it should be, in words, by part (rule D9).
     weaknesses: Mutex<BTreeMap<Weakness, String>>,
@@ -94,6 +97,7 @@ impl Shared {
             points,
             pairing: None,
             held: watch::Sender::new(0),
+            last_held: AtomicI64::default(),
             bounds,
             weaknesses: Mutex::default(),
             after_damage,

@@ -257,13 +257,13 @@ async fn quarantine_has_room_for_a_thousand_and_can_be_left() {
     let last = all.pop().unwrap();
     futures_util::future::try_join_all(all).await.unwrap();
     last.await.unwrap();
-    let there = outbox.quarantined(2000).await.unwrap();
+    let there = outbox.quarantined(None, 2000).await.unwrap();
     assert_eq!((there.len(), there[0].bytes.len()), (1000, 64 << 10));
     assert_eq!(there[0].reason, "the 1002th");
     let push = seen("1.0", "a");
     let noted = outbox.discharge(there[0].number, vec![notice(&push, "1")]).await.unwrap();
     assert_eq!(noted, [Noted::Held]);
-    assert_eq!(outbox.quarantined(2000).await.unwrap().len(), 999);
+    assert_eq!(outbox.quarantined(None, 2000).await.unwrap().len(), 999);
 }
 
 /// A third of the pushes repeat one before; each is told thrice, before and after its event, in any order.
