@@ -9,7 +9,7 @@ REQUIREMENTS := tests/it/oracle/requirements.txt
 BUILD_PACKAGES := ca-certificates gcc libc6-dev
 DEMO_PACKAGES := $(BUILD_PACKAGES) curl docker-registry python3 skopeo
 TEST_PACKAGES := $(DEMO_PACKAGES) apache2-bin buildah crun docker.io e2fsprogs faketime gzip haproxy mount nginx openssl pebble podman \
-	python3-venv strace tar tinyproxy uidmap util-linux webhook
+	python3-venv slowhttptest strace tar tinyproxy uidmap util-linux webhook
 BENCH_PACKAGES := $(DEMO_PACKAGES) binutils haproxy nginx
 
 .DEFAULT_GOAL := help

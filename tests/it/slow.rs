@@ -1,5 +1,6 @@
 //! Clients that take all the time in the world get their share of it, and pushes go on beside them.
 
+use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -14,6 +15,7 @@ use crate::support::Registry;
 use crate::support::Sidecar;
 use crate::support::Workdir;
 use crate::support::long;
+use crate::support::run;
 use crate::support::sha256;
 use crate::support::until;
 
@@ -162,5 +164,65 @@ fn slow_clients_are_let_go_and_pushes_go_on() {
         drop(end);
         let (quiet, stressed) = (shown(&quiet), shown(&pushing.join().unwrap()));
         println!("a push, p50 and p99: {quiet:?} in quiet, {stressed:?} among them");
+    });
+}
+
+/// What `slowhttptest` finds: how it ended, and whether the service answered its probe to the last.
+fn slowhttptest(many: usize, seconds: u64, mode: &[&str]) -> (String, String) {
+    let (rate, many, seconds) = (many.min(100).to_string(), many.to_string(), seconds.to_string());
+    let mut tool = Command::new("slowhttptest");
+    tool.args(["-c", &many, "-r", &rate, "-l", &seconds, "-p", "5"]).args(mode);
+    let done = run(&mut tool);
+    let said = done.out.clone() + &done.err;
+    let after = |what: &str| {
+        let found = said.lines().rev().find_map(|line| line.split_once(what));
+        let (_, rest) = found.unwrap_or_else(|| panic!("no `{what}` in {said}"));
+        // In colours: an escape ends with the first `m`.
+        let mut plain = rest.split('\u{1b}');
+        let first = plain.next().unwrap_or_default().to_owned();
+        plain.filter_map(|piece| piece.split_once('m')).fold(first, |all, (_, text)| all + text)
+    };
+    (after("Exit status:").trim().to_owned(), after("service available:").trim().to_owned())
+}
+
+#[test]
+fn slowhttptest_finds_us_available_while_pushes_go_on() {
+    let (many, seconds, limit, least) = if long() { (300, 30, 10, 50) } else { (20, 2, 1, 1) };
+    let work = Workdir::new();
+    let registry = Registry::start(&work);
+    let limits = format!("limits: {{ request_head: {limit}s, body_idle: {limit}s }}\n");
+    let sidecar = Sidecar::before(&work, &registry.url(), &limits);
+    let large = vec![7; 8 << 20];
+    Curl::through(&work, &sidecar).blob("team/app", &large);
+    let blob = sidecar.url(&format!("/v2/team/app/blobs/{}", sha256(&large)));
+    let (any, manifest) = (sidecar.url("/v2/"), sidecar.url("/v2/team/app/manifests/slow"));
+    // Each pauses for longer than it may, but for the head, which may be as lively as it likes. The tool ends
+    // when all are let go; a reader that does not look does not notice, so it alone takes all its time.
+    let pause = (2 * limit).to_string();
+    let modes: [(&str, u64, &[&str]); 3] = [
+        ("slow headers", 45, &["-H", "-i", "1", "-u", &any]),
+        ("slow body", 45, &["-B", "-i", &pause, "-t", "PUT", "-s", "8192", "-u", &manifest]),
+        (
+            "slow read",
+            seconds,
+            &["-X", "-n", &pause, "-w", "16", "-y", "32", "-z", "8", "-u", &blob],
+        ),
+    ];
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let pushing = scope.spawn(|| pushers(&work, &sidecar, least, &over));
+        let end = Over(&over);
+        let tools = modes.map(|(name, seconds, mode)| {
+            scope.spawn(move || (name, slowhttptest(many, seconds, mode)))
+        });
+        for tool in tools {
+            let (name, (ended, available)) = tool.join().unwrap();
+            println!("{name}: {ended}; service available: {available}");
+            assert_eq!(available, "YES", "{name}");
+            assert!(name == "slow read" || ended == "No open connections left", "{name}: {ended}");
+        }
+        drop(end);
+        let took = pushing.join().unwrap();
+        println!("{} pushes among them, p50 and p99: {:?}", took.len(), shown(&took));
     });
 }
