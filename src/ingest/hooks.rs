@@ -12,6 +12,7 @@
 //! | 503 | the outbox cannot take it: the sender keeps it |
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -58,11 +59,13 @@ use crate::telemetry::chain;
 use crate::telemetry::printable;
 
 use super::Context;
+use super::Detected;
 use super::Kind;
 use super::MAX_BYTES;
 use super::Metrics;
 use super::Notified;
 use super::Parsed;
+use super::Wanted;
 use super::auth;
 use super::auth::Credential;
 use super::auth::Presented;
@@ -76,6 +79,8 @@ use super::read;
 pub struct Config {
     /// Who may speak.
     pub sources: Vec<Source>,
+    /// The registry a source speaks for where nothing else is known of it.
+    pub registry: String,
     /// The name we look under: a pull by it is our own echo (rule S6).
     pub echo: &'static str,
     /// How the registry's paths name repositories.
@@ -88,10 +93,10 @@ pub struct Source {
     /// Its name, in its path, in events and in metrics.
     pub name: String,
     /// How it speaks.
-    pub kind: Kind,
+    pub kind: Wanted,
     /// What it must show, all of it; nothing, where the operator insisted.
     pub credentials: Vec<Credential>,
-    /// The registry it speaks for, whatever it says itself; what it says, where nothing is told.
+    /// The registry it speaks for, whatever it says itself; the kind's, or ours, where nothing is told.
     pub registry: Option<String>,
     /// The repositories it may speak for (rule I2).
     pub repositories: Patterns,
@@ -104,6 +109,7 @@ pub struct Hooks(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sources: BTreeMap<String, Known>,
+    registry: String,
     echo: &'static str,
     layout: Layout,
     /// How many bodies may be in memory at once.
@@ -116,6 +122,8 @@ struct Inner {
 #[derive(Debug)]
 struct Known {
     source: Source,
+    /// The kinds that were found out, each said once.
+    found: Mutex<BTreeSet<Kind>>,
     refused: Mutex<Option<(Instant, String)>>,
     quarantined: Mutex<Option<(Instant, String)>>,
 }
@@ -172,13 +180,13 @@ impl Hooks {
     #[must_use]
     pub fn new(config: Config, outbox: Outbox, metrics: Metrics) -> Self {
         let known = |source: Source| {
-            let (refused, quarantined) = Default::default();
-            (source.name.clone(), Known { source, refused, quarantined })
+            let (found, refused, quarantined) = Default::default();
+            (source.name.clone(), Known { source, found, refused, quarantined })
         };
         let sources = config.sources.into_iter().map(known).collect();
         let bodies = Semaphore::new(BODIES);
-        let (echo, layout) = (config.echo, config.layout);
-        Self(Arc::new(Inner { sources, echo, layout, bodies, outbox, metrics }))
+        let Config { registry, echo, layout, .. } = config;
+        Self(Arc::new(Inner { sources, registry, echo, layout, bodies, outbox, metrics }))
     }
 
     /// What was odd in the last ten minutes, a sentence for each source.
@@ -265,13 +273,18 @@ impl Inner {
         if let Err(refused) = auth::verify(&signed, &Presented { body: &bytes, ..presented }) {
             return known.refuse(&refused);
         }
+        let kind = match known.source.kind.find(&head.headers, &bytes) {
+            Ok(found) => known.found(found),
+            Err(error) => return self.quarantine(known, error.to_string(), &bytes, received).await,
+        };
+        let registry = known.source.registry.as_deref().or(kind.registry());
         let context = Context {
             source: Some(name.as_str()),
-            registry: known.source.registry.as_deref(),
+            registry: Some(registry.unwrap_or(&self.registry)),
             layout: &self.layout,
             received,
         };
-        match read(known.source.kind, &head.headers, &bytes, &context) {
+        match read(kind, &head.headers, &bytes, &context) {
             Ok(parsed) => self.note(known, parsed, &bytes, received).await,
             Err(error) => self.quarantine(known, error.to_string(), &bytes, received).await,
         }
@@ -365,6 +378,19 @@ impl Inner {
 }
 
 impl Known {
+    /// The kind; said in the log when it was found out for the first time.
+    fn found(&self, found: Detected) -> Kind {
+        let Detected { kind, by } = found;
+        if self.source.kind == Wanted::Auto {
+            let mut said = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.insert(kind) {
+                let source = &self.source.name;
+                info!(source, %kind, by, "A notification of this source was found to be of a kind");
+            }
+        }
+        kind
+    }
+
     fn refuse(&self, refused: &Refused) -> Answer {
         // A sender that has the wrong secret repeats itself: once in ten minutes is enough.
         if self.is_news(&self.refused, refused.to_string()) {

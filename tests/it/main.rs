@@ -46,6 +46,7 @@ mod reload;
 mod settle;
 mod sign;
 mod slow;
+mod sources;
 mod stops;
 mod tools;
 mod translate;
