@@ -269,6 +269,7 @@ impl Running {
                 stop: work.stop.clone(),
                 room: room.clone(),
                 metrics: accepted.clone(),
+                points: parts.points.clone(),
             };
             if config.proxy_protocol && config.trusted_proxies.is_empty() {
                 warn!(

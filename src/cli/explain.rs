@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::delivery::Endpoint;
 use crate::delivery::attempt::Client;
 use crate::event::Event;
+use crate::event::EventId;
 use crate::event::filter::Said;
 use crate::event::schema::Envelope;
 use crate::outbox::DeliveryId;
@@ -22,6 +23,7 @@ use crate::telemetry::chain;
 use super::Exit;
 use super::Failure;
 use super::Source;
+use super::operator::Operator;
 use super::print;
 use super::read_input;
 use super::run;
@@ -30,13 +32,16 @@ use super::shown::Shown;
 
 /// Say who is told of an event and why, and what exactly each is sent
 ///
-/// Reads an event in our own form (the body of a `native` webhook, or what `translate --to native` prints).
-/// For each endpoint it says which rule decided, and prints the request with its signature and a curl
+/// Takes the id of an event that a running Pushbell knows, or reads one in our own form (the body of a `native`
+/// webhook, or what `translate --to native` prints). For each endpoint it says which rule decided, and prints the request with its signature and a curl
 /// line that sends the same. Nothing is sent, nothing is kept.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  pushbell explain --config pushbell.yaml event.json\n  \
+#[command(
+    after_help = "Examples:\n  pushbell explain --config pushbell.yaml 0199f3c2-a1b7-7c44-8a55-0123456789ab\n  \
+                        pushbell explain --config pushbell.yaml event.json\n  \
                         pushbell translate --from docker-hub --to native push.json | \\\n    \
-                        pushbell explain --config pushbell.yaml --endpoint build --show-secrets")]
+                        pushbell explain --config pushbell.yaml --endpoint build --show-secrets"
+)]
 pub(super) struct Arguments {
     /// Only about this endpoint; may be given several times
     #[arg(long = "endpoint", value_name = "NAME")]
@@ -49,8 +54,8 @@ pub(super) struct Arguments {
     json: bool,
     #[command(flatten)]
     source: Source,
-    /// The event [default: standard input]
-    #[arg(value_name = "FILE")]
+    /// The event: its id, as `events list` and the log have it, or a file [default: standard input]
+    #[arg(value_name = "EVENT|FILE")]
     event: Option<PathBuf>,
 }
 
@@ -64,7 +69,13 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     if let Some(unknown) = arguments.endpoints.iter().find(|name| !names.contains(&name.as_str())) {
         return Err(super::endpoint::unknown(unknown, &names));
     }
-    let event = read(arguments)?;
+    let event = match known(arguments) {
+        Some(id) => {
+            let value = Operator::of(&config)?.get(&format!("events/{id}"))?;
+            understood(&value["event"].to_string())?
+        }
+        None => read(arguments)?,
+    };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(|error| {
         Failure::new(Exit::Failed, format!("pushbell: could not start: {error}"))
     })?;
@@ -99,15 +110,26 @@ fn heading(config: &Config, event: &Event) -> String {
     }
 }
 
+/// The id of an event, unless a file is called so.
+fn known(arguments: &Arguments) -> Option<EventId> {
+    let path = arguments.event.as_deref().filter(|path| !path.exists())?;
+    path.to_str()?.parse().ok()
+}
+
 fn read(arguments: &Arguments) -> Result<Event, Failure> {
     let bytes = read_input(arguments.event.as_deref(), LIMIT)?;
-    let unusable = |why: String| {
-        let help = "give the body of a `native` webhook, or the output of `pushbell translate --to native`";
-        Failure::new(Exit::Data, format!("pushbell: this is no event: {why}"))
-            .with_help(Some(help.to_owned()))
-    };
-    let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8".to_owned()))?;
-    Envelope::read(&text).map_err(|error| unusable(chain(&error)))
+    let text = String::from_utf8(bytes).map_err(|_| unusable("it is not UTF-8"))?;
+    understood(&text)
+}
+
+fn understood(text: &str) -> Result<Event, Failure> {
+    Envelope::read(text).map_err(|error| unusable(&chain(&error)))
+}
+
+fn unusable(why: &str) -> Failure {
+    let help = "give the id of an event, the body of a `native` webhook, or the output of `pushbell translate --to native`";
+    Failure::new(Exit::Data, format!("pushbell: this is no event: {why}"))
+        .with_help(Some(help.to_owned()))
 }
 
 /// What one endpoint is told, if it is.

@@ -67,7 +67,7 @@ where
     S: Serve,
 {
     let verdict = Arc::new(Verdict::default());
-    let io = Guarded::new(io, limits.request_head, verdict.clone());
+    let io = Guarded::new(io, limits.request_head, verdict.clone(), context.points.clone());
     let mut window = context.room.windows.open();
     let Some(mut connection) = begin(io, window.size(), limits, context).await else {
         return;

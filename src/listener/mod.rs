@@ -45,6 +45,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::body::BoxError;
+use crate::points::Points;
 use crate::tasks::Tasks;
 
 pub use self::accept::Listener;
@@ -201,6 +202,8 @@ pub struct Context {
     pub room: Room,
     /// Counters.
     pub metrics: Metrics,
+    /// The rules that a test bends: `floods`.
+    pub points: Points,
 }
 
 impl fmt::Display for Address {

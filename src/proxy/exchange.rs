@@ -72,14 +72,25 @@ impl Inner {
         body: Option<listener::Incoming>,
         session: Session,
     ) -> Result<Response<ResponseBody>, Error> {
+        self.begin(exchange, head, body, session).await.unwrap_or(Err(Error::Incomplete))
+    }
+
+    /// No `async fn`: whoever awaits the answer shall not hold the room that the exchange takes in its own task.
+    fn begin(
+        self: Arc<Self>,
+        exchange: Exchange,
+        head: Head,
+        body: Option<listener::Incoming>,
+        session: Session,
+    ) -> oneshot::Receiver<Result<Response<ResponseBody>, Error>> {
         let (answer, answered) = oneshot::channel();
-        let inner = self.clone();
-        self.tasks.spawn(async move {
-            let response = inner.exchange(&exchange, &head, body, &session).await;
+        let tasks = self.tasks.clone();
+        tasks.spawn(async move {
+            let response = self.exchange(&exchange, &head, body, &session).await;
             // The client may have left; what it was owed is recorded all the same.
             answer.send(response).ok();
         });
-        answered.await.unwrap_or(Err(Error::Incomplete))
+        answered
     }
 
     async fn exchange(
@@ -381,14 +392,16 @@ impl Inner {
             let (outbox, look) = (self.outbox.clone(), self.look.clone());
             let (registry, repository) = (exchange.registry.clone(), exchange.repository.clone());
             let artifactory = exchange.artifactory.clone();
+            let (found, finding_out) = oneshot::channel();
+            // Told, and not joined: a task that is over keeps its room for as long as somebody may join it.
             self.tasks.spawn(async move {
-                let Ok(Known::Never) = outbox.last_digest_at(&registry, &repository, &tag).await
-                else {
-                    return Before::Unknown;
-                };
-                let look = look.at_tag(&repository, artifactory.as_ref(), &tag);
-                timeout(LOOK, look).await.unwrap_or(Before::Unknown)
-            })
+                if let Ok(Known::Never) = outbox.last_digest_at(&registry, &repository, &tag).await
+                {
+                    let look = look.at_tag(&repository, artifactory.as_ref(), &tag);
+                    found.send(timeout(LOOK, look).await.unwrap_or(Before::Unknown)).ok();
+                }
+            });
+            finding_out
         });
         async move {
             match finding_out {

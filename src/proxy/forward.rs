@@ -129,7 +129,7 @@ impl Inner {
             return Ok(self.relay(response, lease, head));
         };
         let (body, all_sent) = Streaming::new(body, self.config.limits.body_idle);
-        let request = head.request(RequestBody::Streaming(body));
+        let request = head.request(RequestBody::Streaming(Box::new(body)));
         let send = self.upstream.send(session, Share::Own, request);
         // An upload takes as long as it takes; the registry's time begins when it has all of it.
         let over = AtomicBool::new(false);

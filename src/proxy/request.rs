@@ -22,8 +22,9 @@ use super::paced::Paced;
 pub(super) enum RequestBody {
     /// Nothing.
     Empty,
-    /// The client's, passing by.
-    Streaming(Streaming),
+    /// The client's, passing by. Boxed, as the other: a connection has room for 32 requests that wait, bodies
+    /// included.
+    Streaming(Box<Streaming>),
     /// A manifest's: read along, and its last frame held.
     Observed(Box<Observed>),
 }
@@ -53,7 +54,8 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Observed(observed) => Pin::new(observed.as_mut()).poll_frame(cx),
-            Self::Streaming(Streaming { body, sent }) => {
+            Self::Streaming(streaming) => {
+                let Streaming { body, sent } = streaming.as_mut();
                 let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
                 if (frame.is_none() || body.is_end_stream())
                     && let Some(sent) = sent.take()

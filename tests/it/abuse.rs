@@ -10,6 +10,7 @@ use crate::support::Image;
 use crate::support::Registry;
 use crate::support::Sidecar;
 use crate::support::Workdir;
+use crate::support::has_points;
 use crate::support::http2;
 use crate::support::http2::END_HEADERS;
 use crate::support::http2::END_STREAM;
@@ -160,6 +161,50 @@ fn a_flood_of_frames_ends_with_its_connection() {
     assert_eq!(curl.get("/v2/").status, 200);
     let (_, peak) = sidecar.memory();
     assert!(peak <= before + MEMORY, "{} KiB more", (peak - before) >> 10);
+}
+
+/// What we count ourselves: the implementation below has nothing against any of it.
+const COUNTED: [(&str, Round); 5] = [
+    ("settings", settings),
+    ("pings", pings),
+    ("priorities", priorities),
+    ("window updates", windows),
+    ("unknown frames", unknown),
+];
+
+/// Whether the client of so much is told to go instead of being answered.
+fn is_minded(sidecar: &Sidecar, round: Round) -> bool {
+    let mut client = Http2::connect(sidecar, &[]);
+    for _ in 0..100 {
+        let bytes: Vec<u8> = (0..100).flat_map(|_| round(&mut client)).collect();
+        if !client.sends(bytes) || client.has_heard(http2::GOAWAY) {
+            return true;
+        }
+    }
+    let (_, request) = client.request("GET", "/v2/");
+    let heard = |client: &mut Http2| client.find(|f| matches!(f.kind, HEADERS | http2::GOAWAY));
+    !client.sends(request) || heard(&mut client).is_none_or(|came| came.kind != HEADERS)
+}
+
+/// The control: the same floods pass where nobody counts.
+#[test]
+fn without_our_count_a_flood_is_answered() {
+    if !has_points() {
+        return;
+    }
+    let work = Workdir::new();
+    let registry = Registry::start(&work);
+    let (counting, other) = (Sidecar::before(&work, &registry.url(), ""), Workdir::new());
+    let bent = Sidecar::bent(&other, &registry.url(), "floods");
+    thread::scope(|scope| {
+        for (name, round) in COUNTED {
+            let (counting, bent) = (&counting, &bent);
+            scope.spawn(move || {
+                assert!(is_minded(counting, round), "{name}: with the rule");
+                assert!(!is_minded(bent, round), "{name}: without the rule");
+            });
+        }
+    });
 }
 
 /// A thousand answers that nobody takes: ten connections with all the streams there may be.

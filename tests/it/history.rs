@@ -76,6 +76,11 @@ fn a_dead_letter_is_seen_with_its_reason_and_told_again_with_its_id() {
         events["events"].as_array().unwrap().iter().map(|row| &row["event"]["subject"]).collect();
     assert_eq!(subjects, ["team/app:2.0", "team/app:1.0"]);
     let event = events["events"][0]["event"]["id"].as_str().unwrap();
+    let explained = ask(&stage, &["explain", event]).ok().out;
+    assert!(explained.starts_with("push of team/app:2.0"), "{explained}");
+    let (none, _) = event.rsplit_once('-').unwrap();
+    let unknown = ask(&stage, &["explain", &format!("{none}-000000000000")]);
+    assert!(unknown.code == 1 && unknown.err.contains("there is no such event"), "{unknown:?}");
     ask(&stage, &["events", "replay", event]).ok();
     let requests = stage.receiver.wait_for(4);
     assert_eq!(requests[3].json()["subject"], "team/app:2.0");

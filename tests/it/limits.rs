@@ -25,7 +25,10 @@ const SLACK: Duration = Duration::from_secs(1);
 
 fn obliging() -> Scripted {
     Scripted::start(|mut conversation| {
-        while conversation.head().is_some() {
+        while let Some(head) = conversation.head() {
+            if head.starts_with("PATCH ") {
+                conversation.body(9);
+            }
             conversation.say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
     })
@@ -134,7 +137,60 @@ fn who_is_too_slow_is_told_so_and_let_go() {
                 "PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\nhalf"
             ));
             raw.says();
-            assert!(began.elapsed() < Duration::from_secs(6) + SLACK, "{:?}", began.elapsed());
+            took(began, 6);
+        });
+    });
+}
+
+/// The control: with every limit far away, each of them is still there when it would have been let go.
+#[test]
+fn without_the_limits_who_is_slow_stays() {
+    let registry = obliging();
+    let work = Workdir::new();
+    let far = "limits: { handshake: 300s, request_head: 300s, idle: 300s, body_idle: 300s }\n";
+    let sidecar = Sidecar::before(&work, &registry.url(), far);
+    let host = sidecar.host();
+    let half = format!("GET /v2/ HTTP/1.1\r\nHost: {host}\r\nX-Half:");
+    let body = format!(
+        "PATCH /v2/a/blobs/uploads/1 HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9\r\n\r\nhalf"
+    );
+    // What LIMITS give each, and what a close may take.
+    let after = |limit: u64| Duration::from_secs(limit) + SLACK;
+    let stays = |raw: Raw, limit: u64| assert!(!raw.waiting(after(limit)).closes(), "{limit} s");
+    let stays_2 = |client: Http2, limit: u64| {
+        let (mut client, began) = (client.waiting(after(limit)), Instant::now());
+        let (_, reason) = client.end();
+        assert_eq!(reason, None);
+        assert!(began.elapsed() >= after(limit), "closed after {:?}", began.elapsed());
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| stays(Dialer::new(&sidecar).connect(), 1));
+        for (said, limit) in [(&*half, 2), ("", 4), (&*body, 6)] {
+            let (sidecar, stays) = (&sidecar, &stays);
+            scope.spawn(move || {
+                let mut raw = Raw::connect(sidecar);
+                raw.send(said);
+                stays(raw, limit);
+            });
+        }
+        scope.spawn(|| stays_2(Http2::silent(&sidecar), 2));
+        scope.spawn(|| {
+            let mut slow = Http2::connect(&sidecar, &[]);
+            let head = slow.head("GET", "/v2/", &[]);
+            slow.send(frame(HEADERS, END_STREAM, 1, &head));
+            stays_2(slow, 2);
+        });
+        scope.spawn(|| {
+            let mut idle = Http2::connect(&sidecar, &[]);
+            idle.get("/v2/");
+            assert!(idle.next(http2::DATA).is_some());
+            stays_2(idle, 4);
+        });
+        scope.spawn(|| {
+            let still = Http2::connect(&sidecar, &[(http2::INITIAL_WINDOW_SIZE, 0)]);
+            let mut still = still.waiting(after(1));
+            still.get("/v2/");
+            assert!(still.next(http2::RST_STREAM).is_none(), "it takes nothing, and may");
         });
     });
 }

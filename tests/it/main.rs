@@ -32,6 +32,7 @@ mod lanes;
 mod lies;
 mod limits;
 mod looks;
+mod models;
 mod mounts;
 mod notify;
 mod options;

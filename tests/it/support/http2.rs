@@ -60,6 +60,12 @@ impl Http2 {
         Self { raw, host: sidecar.host(), next: 1, seen: Vec::new() }
     }
 
+    /// Waits so long for what is read.
+    pub(crate) fn waiting(mut self, patience: Duration) -> Self {
+        self.raw = self.raw.waiting(patience);
+        self
+    }
+
     #[track_caller]
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.raw.send(bytes);

@@ -47,6 +47,14 @@ impl Sidecar {
         Self::with_file(work, &file_before(upstream, more))
     }
 
+    /// The same with this rule bent, which only a build with debug assertions lets a test do.
+    #[track_caller]
+    pub(crate) fn bent(work: &Workdir, upstream: &str, rule: &str) -> Self {
+        let file = work.write("pushbell.yaml", file_before(upstream, ""));
+        let flags = ["--config", file.to_str().unwrap()];
+        Self::with_flags(work, &flags, &[("PUSHBELL_BEND", Path::new(rule))])
+    }
+
     /// `pushbell run --config` with this file, where these shell commands of root's have changed what is mounted.
     #[track_caller]
     pub(crate) fn behind_mounts(work: &Workdir, yaml: &str, mounts: &str) -> Self {
