@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::config::IdentityOrigin;
 use crate::config::Serve;
 use crate::delivery;
+use crate::ingest::Wanted;
 
 use super::AuthorityState;
 use super::Parts;
@@ -49,7 +50,10 @@ pub fn describe(config: &Config, parts: &Parts) -> String {
         let shown: Vec<&str> = source.credentials.iter().map(|c| c.scheme().as_str()).collect();
         let shown = if shown.is_empty() { "nothing".to_owned() } else { shown.join(" and ") };
         let name = &source.name.value;
-        let kind = source.kind;
+        let kind = match source.kind {
+            Wanted::Auto => "whatever each notification looks like",
+            Wanted::Kind(kind) => kind.as_str(),
+        };
         line("source", format!("{name} speaks {kind} for {registry}, and shows {shown}"));
     }
     for (endpoint, loaded) in config.endpoints.iter().zip(&parts.endpoints) {

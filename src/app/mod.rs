@@ -408,12 +408,12 @@ fn hooks_config(config: &Config, registry: &str) -> ingest::Config {
         name: source.name.value.clone(),
         kind: source.kind,
         credentials: source.credentials.clone(),
-        registry: Some(source.registry.clone().unwrap_or_else(|| registry.to_owned())),
+        registry: source.registry.clone(),
         repositories: source.repositories.clone(),
     };
     let sources = config.sources.iter().map(source).collect();
     let layout = config.registry.layout.clone();
-    ingest::Config { sources, echo: proxy::USER_AGENT, layout }
+    ingest::Config { sources, registry: registry.to_owned(), echo: proxy::USER_AGENT, layout }
 }
 
 /// What notifications are looked at with: the proxy's way to the registry.

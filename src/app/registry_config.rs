@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use http::HeaderName;
+
 use crate::config;
 use crate::config::Address;
 use crate::config::Config;
@@ -9,6 +11,8 @@ use crate::config::IdentityOrigin;
 use crate::config::Serve;
 use crate::ingest::Kind;
 use crate::ingest::PATH;
+use crate::ingest::Wanted;
+use crate::ingest::auth::Credential;
 use crate::ingest::auth::Scheme;
 
 use super::Parts;
@@ -25,7 +29,8 @@ pub fn registry_config(config: &Config, parts: &Parts, kind: Kind) -> Result<Str
             Kind::Distribution
         ));
     }
-    let sources: Vec<_> = config.sources.iter().filter(|source| source.kind == kind).collect();
+    let sources: Vec<_> =
+        config.sources.iter().filter(|source| source.kind == Wanted::Kind(kind)).collect();
     if sources.is_empty() {
         return Err(format!(
             "there is no source of the kind `{kind}`: write `sources: [{{ name: from-registry, kind: {kind}, auth: {{ bearer_file: … }} }}]`"
@@ -60,24 +65,34 @@ pub fn registry_config(config: &Config, parts: &Parts, kind: Kind) -> Result<Str
 fn endpoint(text: &mut String, base: &str, source: &config::NotificationSource) {
     let name = &source.name.value;
     let mut url = format!("{base}{PATH}{name}");
-    let mut header = None;
+    let mut headers = Vec::new();
+    let authorization = |value| ("Authorization", value);
     for (scheme, place) in &source.shows {
         match scheme {
-            Scheme::Bearer => header = Some(format!("Bearer <the token in {place}>")),
+            Scheme::Bearer => {
+                headers.push(authorization(format!("Bearer <the token in {place}>")));
+            }
             Scheme::Basic => {
-                header = Some(format!("Basic <base64 of user:password, the password in {place}>"));
+                let value = format!("Basic <base64 of user:password, the password in {place}>");
+                headers.push(authorization(value));
             }
             Scheme::PathToken => write!(url, "/<the secret in {place}>").unwrap_or_default(),
-            Scheme::Header | Scheme::Signature | Scheme::StandardWebhooks | Scheme::GoogleToken => {
+            Scheme::Header => {
+                let name = source.credentials.iter().find_map(Credential::header_name);
+                let name = name.map_or("Authorization", HeaderName::as_str);
+                headers.push((name, format!("<the secret in {place}>")));
             }
+            Scheme::Signature | Scheme::StandardWebhooks | Scheme::GoogleToken => {}
         }
     }
     let mut line = |words: &str| writeln!(text, "{words}").unwrap_or_default();
     line(&format!("    - name: pushbell-{name}"));
     line(&format!("      url: {url}"));
-    if let Some(header) = header {
+    if !headers.is_empty() {
         line("      headers:");
-        line(&format!("        Authorization: [\"{header}\"]"));
+    }
+    for (name, value) in headers {
+        line(&format!("        {name}: [\"{value}\"]"));
     }
     // An answer takes milliseconds; what is not taken is tried again, and again, until it is.
     line("      timeout: 5s");

@@ -183,7 +183,7 @@ fn body(
 }
 
 fn kinds() -> impl TypedValueParser<Value = Wanted> {
-    PossibleValuesParser::new(Wanted::all().map(Wanted::as_str))
+    PossibleValuesParser::new(Wanted::ALL.into_iter().map(Wanted::as_str))
         .try_map(|word| Wanted::of(&word).ok_or("no such kind"))
 }
 

@@ -13,7 +13,7 @@ use crate::delivery::sign::Scheme;
 use crate::event::Action;
 use crate::event::Change;
 use crate::event::Origin;
-use crate::ingest::Kind as IngestKind;
+use crate::ingest::Wanted as IngestKind;
 use crate::listener::Network;
 use crate::registry::Kind;
 use crate::registry::RepositoryKey;
@@ -323,10 +323,11 @@ pub(super) struct Source {
     /// `.`, `_` and `-`.
     #[schemars(required)]
     pub(super) name: Option<Located<String>>,
-    /// The format of its notifications.
+    /// The format of its notifications; `auto`: whatever each of them looks like.
     #[schemars(required)]
     pub(super) kind: Option<Located<IngestKind>>,
-    /// What it must show, all of what is written here.
+    /// What it must show, all of what is written here. A file of secrets may hold several while they are changed, one a
+    /// line: each of them is right.
     pub(super) auth: Option<Located<SourceAuth>>,
     /// The registry it speaks for, as events name it. Default: `registry.name`; for `docker-hub`, `docker.io`.
     pub(super) registry: Option<Located<Name>>,
@@ -345,7 +346,7 @@ mapping!(Source {
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct SourceAuth {
-    /// File that holds the token of `Authorization: Bearer`; one newline at its end is dropped.
+    /// File that holds the token of `Authorization: Bearer`.
     pub(super) bearer_file: Option<Located<FilePath>>,
     /// Environment variable that holds that token.
     pub(super) bearer_env: Option<Located<String>>,
@@ -355,9 +356,57 @@ pub(super) struct SourceAuth {
     pub(super) path_token_env: Option<Located<String>>,
     /// A user and a password.
     pub(super) basic: Option<Located<Basic>>,
+    /// File that holds what a header must say, all of it.
+    pub(super) header_file: Option<Located<FilePath>>,
+    /// Environment variable that holds that.
+    pub(super) header_env: Option<Located<String>>,
+    /// That header. Default: `Authorization`; for `artifactory`, `X-JFrog-Event-Auth`.
+    pub(super) header_name: Option<Located<String>>,
+    /// File that holds the secret which the sender signs with, in the way of its kind: `github`, `gitea`,
+    /// `artifactory`, `nexus` or `europa`.
+    pub(super) signature_file: Option<Located<FilePath>>,
+    /// Environment variable that holds that secret.
+    pub(super) signature_env: Option<Located<String>>,
+    /// File that holds the secret of Standard Webhooks, `whsec_…`, which another Pushbell signs with.
+    pub(super) standard_webhooks_file: Option<Located<FilePath>>,
+    /// Environment variable that holds that secret.
+    pub(super) standard_webhooks_env: Option<Located<String>>,
+    /// A token that Google signed, as Pub/Sub sends it.
+    pub(super) google_token: Option<Located<GoogleToken>>,
 }
 
-mapping!(SourceAuth { bearer_file, bearer_env, path_token_file, path_token_env, basic });
+mapping!(SourceAuth {
+    bearer_file,
+    bearer_env,
+    path_token_file,
+    path_token_env,
+    basic,
+    header_file,
+    header_env,
+    header_name,
+    signature_file,
+    signature_env,
+    standard_webhooks_file,
+    standard_webhooks_env,
+    google_token,
+});
+
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct GoogleToken {
+    /// The audience that the subscription's authentication names.
+    #[schemars(required)]
+    pub(super) audience: Option<Located<String>>,
+    /// The service account that the subscription authenticates as.
+    #[schemars(required)]
+    pub(super) email: Option<Located<String>>,
+    /// File with Google's public keys, a JWK Set, from `https://www.googleapis.com/oauth2/v3/certs`; read once, at the
+    /// start.
+    #[schemars(required)]
+    pub(super) keys_file: Option<Located<FilePath>>,
+}
+
+mapping!(GoogleToken { audience, email, keys_file });
 
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]

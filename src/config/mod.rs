@@ -45,7 +45,7 @@ use crate::delivery::sign::Algorithm;
 use crate::delivery::sign::Scheme;
 use crate::event::Filter;
 use crate::event::filter::Patterns;
-use crate::ingest::Kind;
+use crate::ingest::Wanted;
 use crate::ingest::auth::Credential;
 use crate::ingest::auth::Scheme as Shown;
 use crate::listener::Network;
@@ -241,7 +241,7 @@ pub struct NotificationSource {
     /// Its name, unlike every other's.
     pub name: Located<String>,
     /// The format of its notifications.
-    pub kind: Kind,
+    pub kind: Wanted,
     /// What it must show, all of it; nothing only if the operator insisted.
     pub credentials: Vec<Credential>,
     /// Where the secret of each is, in words.

@@ -219,7 +219,7 @@ words_of_parts! {
     Change, "change", "a change such as `moved`", later &[];
     Origin, "origin", "an origin such as `proxy`", later &[];
     Kind, "kind", "a kind such as `image`", later &[];
-    ingest::Kind, "kind", "a kind such as `distribution`", later &[];
+    ingest::Wanted, "kind", "a kind such as `distribution`", later &[];
     Answers, "kind of receiver", "a kind of receiver such as `kargo`", later &[];
     Scheme, "signature scheme", "a signature scheme such as `standard-webhooks`", later &[];
     Algorithm, "digest", "`sha256` or `sha512`", later &[];

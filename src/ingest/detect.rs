@@ -4,9 +4,12 @@
 //! header, too. Then the keys of the body, the most telling first. A kind picked this way says what it was
 //! picked by. It decides which reader reads, never whether the sender is believed.
 
+use std::fmt;
+
 use http::HeaderMap;
 
 use super::Kind;
+use super::auth::Scheme;
 use super::error::Error;
 use super::form;
 use super::json::Document;
@@ -35,9 +38,15 @@ pub enum Wanted {
 
 impl Wanted {
     /// Every one, in the order of the documentation.
-    pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Auto].into_iter().chain(Kind::ALL.map(Self::Kind))
-    }
+    pub const ALL: [Self; 18] = {
+        let mut all = [Self::Auto; 18];
+        let mut at = 0;
+        while at < Kind::ALL.len() {
+            all[at + 1] = Self::Kind(Kind::ALL[at]);
+            at += 1;
+        }
+        all
+    };
 
     /// The word for it in the configuration and on the command line.
     #[must_use]
@@ -51,7 +60,26 @@ impl Wanted {
     /// What a word stands for.
     #[must_use]
     pub fn of(word: &str) -> Option<Self> {
-        Self::all().find(|wanted| wanted.as_str() == word)
+        Self::ALL.into_iter().find(|wanted| wanted.as_str() == word)
+    }
+
+    /// What a source of it can show, the strongest first. How a signature is made depends on the kind, so it
+    /// takes one.
+    #[must_use]
+    pub fn schemes(self) -> Vec<Scheme> {
+        match self {
+            Self::Auto => Scheme::ALL.into_iter().filter(|s| *s != Scheme::Signature).collect(),
+            Self::Kind(kind) => kind.schemes().to_vec(),
+        }
+    }
+
+    /// The header in which a source of it has a plain secret, unless the configuration says another.
+    #[must_use]
+    pub fn secret_header(self) -> &'static str {
+        match self {
+            Self::Auto => "authorization",
+            Self::Kind(kind) => kind.secret_header(),
+        }
     }
 
     /// The kind of one notification.
@@ -64,6 +92,12 @@ impl Wanted {
             Self::Auto => Kind::detect(headers, bytes),
             Self::Kind(kind) => Ok(Detected { kind, by: "the word of the operator" }),
         }
+    }
+}
+
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -256,7 +290,7 @@ mod tests {
 
     #[test]
     fn an_operator_may_leave_it_to_us() {
-        for wanted in Wanted::all() {
+        for wanted in Wanted::ALL.into_iter() {
             assert_eq!(Wanted::of(wanted.as_str()), Some(wanted));
         }
         let headers = HeaderMap::new();

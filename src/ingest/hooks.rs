@@ -12,6 +12,7 @@
 //! | 503 | the outbox cannot take it: the sender keeps it |
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -61,11 +62,13 @@ use crate::telemetry::chain;
 use crate::telemetry::printable;
 
 use super::Context;
+use super::Detected;
 use super::Kind;
 use super::MAX_BYTES;
 use super::Metrics;
 use super::Notified;
 use super::Parsed;
+use super::Wanted;
 use super::auth;
 use super::auth::Credential;
 use super::auth::Presented;
@@ -79,6 +82,8 @@ use super::read;
 pub struct Config {
     /// Who may speak.
     pub sources: Vec<Source>,
+    /// The registry a source speaks for where nothing else is known of it.
+    pub registry: String,
     /// The name we look under: a pull by it is our own echo (rule S6).
     pub echo: &'static str,
     /// How the registry's paths name repositories.
@@ -91,10 +96,10 @@ pub struct Source {
     /// Its name, in its path, in events and in metrics.
     pub name: String,
     /// How it speaks.
-    pub kind: Kind,
+    pub kind: Wanted,
     /// What it must show, all of it; nothing, where the operator insisted.
     pub credentials: Vec<Credential>,
-    /// The registry it speaks for, whatever it says itself; what it says, where nothing is told.
+    /// The registry it speaks for, whatever it says itself; the kind's, or ours, where nothing is told.
     pub registry: Option<String>,
     /// The repositories it may speak for (rule I2).
     pub repositories: Patterns,
@@ -107,6 +112,7 @@ pub struct Hooks(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     sources: BTreeMap<String, Known>,
+    registry: String,
     echo: &'static str,
     layout: Layout,
     /// How many large bodies may be in memory at once.
@@ -121,6 +127,8 @@ struct Inner {
 #[derive(Debug)]
 struct Known {
     source: Source,
+    /// The kinds that were found out, each said once.
+    found: Mutex<BTreeSet<Kind>>,
     refused: Mutex<Option<(Instant, String)>>,
     quarantined: Mutex<Option<(Instant, String)>>,
 }
@@ -193,13 +201,13 @@ impl Hooks {
     #[must_use]
     pub fn new(config: Config, outbox: Outbox, metrics: Metrics) -> Self {
         let known = |source: Source| {
-            let (refused, quarantined) = Default::default();
-            (source.name.clone(), Known { source, refused, quarantined })
+            let (found, refused, quarantined) = Default::default();
+            (source.name.clone(), Known { source, found, refused, quarantined })
         };
         let sources = config.sources.into_iter().map(known).collect();
         let (bodies, pages) = (Semaphore::new(BODIES), Semaphore::new(PAGES));
-        let (echo, layout) = (config.echo, config.layout);
-        Self(Arc::new(Inner { sources, echo, layout, bodies, pages, outbox, metrics }))
+        let Config { registry, echo, layout, .. } = config;
+        Self(Arc::new(Inner { sources, registry, echo, layout, bodies, pages, outbox, metrics }))
     }
 
     /// What was odd in the last ten minutes, a sentence for each source.
@@ -265,7 +273,7 @@ impl Inner {
     }
 
     async fn take(&self, known: &Known, token: Option<&str>, request: Request<Incoming>) -> Answer {
-        let (name, received) = (&known.source.name, OffsetDateTime::now_utc());
+        let received = OffsetDateTime::now_utc();
         let (head, body) = request.into_parts();
         let presented =
             Presented { headers: &head.headers, path_token: token, body: &[], now: received };
@@ -298,16 +306,30 @@ impl Inner {
         if let Err(refused) = auth::verify(&signed, &Presented { body: &bytes, ..presented }) {
             return known.refuse(&refused);
         }
-        let context = Context {
-            source: Some(name.as_str()),
-            registry: known.source.registry.as_deref(),
-            layout: &self.layout,
-            received,
-        };
-        match read(known.source.kind, &head.headers, &bytes, &context) {
+        match self.read(known, &head.headers, &bytes, received) {
             Ok(parsed) => self.note(known, parsed, &bytes, received).await,
             Err(error) => self.quarantine(known, error.to_string(), &bytes, received).await,
         }
+    }
+
+    /// Reads what was said.
+    fn read(
+        &self,
+        known: &Known,
+        headers: &HeaderMap,
+        bytes: &[u8],
+        received: OffsetDateTime,
+    ) -> Result<Parsed, super::Error> {
+        let source = &known.source;
+        let kind = known.found(source.kind.find(headers, bytes)?);
+        let registry = source.registry.as_deref().or(kind.registry());
+        let context = Context {
+            source: Some(&source.name),
+            registry: Some(registry.unwrap_or(&self.registry)),
+            layout: &self.layout,
+            received,
+        };
+        read(kind, headers, bytes, &context)
     }
 
     /// Reads a body. It takes room as it grows: whoever sends a byte now and then keeps nobody out.
@@ -424,14 +446,8 @@ impl Inner {
         let Some(known) = self.sources.get(&source) else {
             return Ok(Replayed::Useless(format!("there is no source `{source}` any more")));
         };
-        let context = Context {
-            source: Some(&source),
-            registry: known.source.registry.as_deref(),
-            layout: &self.layout,
-            received,
-        };
         // The headers were not kept: they hold credentials.
-        let parsed = match read(known.source.kind, &HeaderMap::new(), &bytes, &context) {
+        let parsed = match self.read(known, &HeaderMap::new(), &bytes, received) {
             Ok(parsed) => parsed,
             Err(error) if bytes.len() < QUARANTINED_BYTES => {
                 return Ok(Replayed::Useless(error.to_string()));
@@ -474,6 +490,19 @@ impl Inner {
 }
 
 impl Known {
+    /// The kind; said in the log when it was found out for the first time.
+    fn found(&self, found: Detected) -> Kind {
+        let Detected { kind, by } = found;
+        if self.source.kind == Wanted::Auto {
+            let mut said = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+            if said.insert(kind) {
+                let source = &self.source.name;
+                info!(source, %kind, by, "A notification of this source was found to be of a kind");
+            }
+        }
+        kind
+    }
+
     fn refuse(&self, refused: &Refused) -> Answer {
         // A sender that has the wrong secret repeats itself: once in ten minutes is enough.
         if self.is_news(&self.refused, refused.to_string()) {

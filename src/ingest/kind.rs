@@ -93,6 +93,15 @@ impl Kind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
+    /// The registry that its notifications are about, where there is but one of the kind.
+    #[must_use]
+    pub fn registry(self) -> Option<&'static str> {
+        match self {
+            Self::DockerHub => Some("docker.io"),
+            _ => None,
+        }
+    }
+
     pub(super) fn escapes(self) -> Escapes {
         match self {
             // The Hub's own documentation shows `\[` in its samples.

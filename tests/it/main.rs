@@ -47,6 +47,7 @@ mod reload;
 mod settle;
 mod sign;
 mod slow;
+mod sources;
 mod stops;
 mod tools;
 mod translate;

@@ -3,6 +3,7 @@
 mod accepted;
 mod mistakes;
 mod sample;
+mod sources;
 mod spellings;
 mod unreadable;
 

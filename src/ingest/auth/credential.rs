@@ -197,6 +197,15 @@ impl Credential {
         }
     }
 
+    /// The header that is the secret, where it is one.
+    #[must_use]
+    pub fn header_name(&self) -> Option<&HeaderName> {
+        match &self.0 {
+            Form::Header(name, _) => Some(name),
+            _ => None,
+        }
+    }
+
     /// Whether a request shows this one.
     ///
     /// # Errors
