@@ -30,6 +30,8 @@ pub(super) struct Front {
     pub(super) registry: Option<Proxy>,
     pub(super) hooks: Option<Hooks>,
     pub(super) admin: Option<Admin>,
+    /// Where receivers find our public keys beside hooks: this page of it, and no other.
+    pub(super) keys: Option<Admin>,
     /// Answers for CAs, where nothing else is served.
     pub(super) acme: Option<Tokens>,
 }
@@ -39,12 +41,14 @@ pub(super) struct Connection {
     registry: Option<proxy::Connection>,
     hooks: Option<Hooks>,
     admin: Option<Admin>,
+    keys: Option<Admin>,
     acme: Option<Tokens>,
 }
 
 type Body = Either<proxy::ResponseBody, admin::Body>;
 
 const OURS: &str = "/_pushbell/";
+const KEYS: &str = "/_pushbell/keys";
 
 impl Serve for Front {
     type Connection = Connection;
@@ -52,8 +56,9 @@ impl Serve for Front {
 
     fn connection(&self, peer: Peer) -> Connection {
         let registry = self.registry.as_ref().map(|proxy| proxy.connection(peer));
-        let (hooks, admin, acme) = (self.hooks.clone(), self.admin.clone(), self.acme.clone());
-        Connection { registry, hooks, admin, acme }
+        let (hooks, admin) = (self.hooks.clone(), self.admin.clone());
+        let (keys, acme) = (self.keys.clone(), self.acme.clone());
+        Connection { registry, hooks, admin, keys, acme }
     }
 
     fn refusal(&self) -> Refusal {
@@ -85,6 +90,9 @@ impl Service<Request<Incoming>> for Connection {
         let path = request.uri().path();
         let ours = (self.hooks.is_some() || self.admin.is_some()) && path.starts_with(OURS);
         let hooked = path.starts_with(PATH);
+        if let (Some(keys), KEYS) = (&self.keys, path) {
+            return Answering::Admin(keys.call(request));
+        }
         match (&self.registry, &self.hooks, &self.admin) {
             (Some(registry), ..) if !ours => Answering::Registry(registry.call(request)),
             (_, Some(hooks), admin) if hooked || admin.is_none() => {

@@ -443,6 +443,7 @@ fn front(
         registry: serves(Serve::Registry).then(|| proxy.trusting(&listener.trusted_proxies)),
         hooks: serves(Serve::Hooks).then(|| hooks.clone()),
         admin: serves(Serve::Admin).then(|| admin.clone()),
+        keys: serves(Serve::Hooks).then(|| admin.clone()),
         acme: serves(Serve::Acme).then(|| tokens.clone()),
     }
 }

@@ -547,3 +547,15 @@ fn as_many_events_as_pushes_however_the_notifications_come() {
     assert_eq!((became("linked"), became("repeated"), became("event")), (all, 2 * all, 0));
     assert_eq!(scene.metric("pushbell_outbox_appends_total"), all);
 }
+
+#[test]
+fn receivers_find_our_public_keys_beside_the_hooks_and_no_page_of_operators() {
+    let scene = Scene::open("", |_| String::new());
+    let curl = Curl::direct(&scene.work, &format!("http://127.0.0.1:{}", scene.port));
+    let reply = curl.get("/_pushbell/keys");
+    assert_eq!(reply.status, 200, "{reply:?}");
+    assert_eq!(reply.json(), json!({ "keys": [] }), "nothing here is signed with a key pair");
+    for page in ["/_pushbell/readyz", "/_pushbell/metrics", "/_pushbell/api/v1/events"] {
+        assert_eq!(curl.get(page).status, 404, "{page}");
+    }
+}
