@@ -20,6 +20,8 @@ use crate::support::long;
 const MIB: usize = 1 << 20;
 /// All that we may ever hold.
 const ALLOWED: u64 = 40 << 20;
+/// What of it is there before anybody asks for anything; a build that is not optimized is larger by itself.
+const AT_REST: u64 = 15 << 20;
 /// What the second half of an upload may take beyond the first.
 const FLAT: u64 = 4 << 20;
 /// The largest window of a stream of HTTP/2.
@@ -38,6 +40,8 @@ fn a_blob_of_ten_gibibytes_takes_no_more_memory_than_a_small_one() {
     for protocol in [Protocol::Http1, Protocol::Http2] {
         let work = Workdir::new();
         let sidecar = Sidecar::before(&work, &registry.url(), "");
+        let larger = sidecar.memory().0.saturating_sub(AT_REST);
+        let allowed = ALLOWED + if cfg!(debug_assertions) { larger } else { 0 };
         let mut client = Client::through(&sidecar, protocol);
         let over = AtomicBool::new(false);
         let curve: Vec<u64> = thread::scope(|scope| {
@@ -62,7 +66,7 @@ fn a_blob_of_ten_gibibytes_takes_no_more_memory_than_a_small_one() {
         println!("{protocol:?}, {mebibytes} MiB, RSS in MiB: {}", shown.join(" "));
         let (first, second) = curve.split_at(curve.len() / 2);
         let peak = |part: &[u64]| part.iter().copied().max().unwrap_or_default();
-        assert!(sidecar.memory().1 <= ALLOWED, "{protocol:?}: {} MiB", sidecar.memory().1 >> 20);
+        assert!(sidecar.memory().1 <= allowed, "{protocol:?}: {} MiB", sidecar.memory().1 >> 20);
         // The window of a stream may grow at any time, but not beyond the largest.
         let more = if protocol == Protocol::Http2 { WINDOW } else { 0 };
         assert!(peak(second) <= peak(first) + FLAT + more, "{protocol:?}: {shown:?}");
