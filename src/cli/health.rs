@@ -1,26 +1,20 @@
-use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
 use http::Request;
 use http::StatusCode;
-use http::Uri;
 use http::header;
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::body;
-use crate::body::collect_capped;
-use crate::config::Address;
 use crate::config::Serve;
 
 use super::Exit;
 use super::Failure;
 use super::Source;
+use super::exchange;
+use super::exchange::REMEDY;
 use super::print;
 use super::run;
 
@@ -44,10 +38,6 @@ pub(super) struct Arguments {
 
 /// An answer is a line; more than this is not ours.
 const LIMIT: usize = 64 << 10;
-
-/// What to do where nobody answers.
-const REMEDY: &str =
-    "start Pushbell, or say where its admin listener is with `--admin` or `--config`";
 
 pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let config = run::load_anywhere(&arguments.source)?;
@@ -74,42 +64,13 @@ pub(super) fn main(arguments: &Arguments) -> Result<(), Failure> {
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let limit = Duration::from_secs(arguments.timeout);
-    let asked = runtime.block_on(async { timeout(limit, ask(address, &path)).await });
+    let request = Request::get(path).header(header::HOST, "localhost").body(body::empty());
+    let request = request.map_err(|error| failed(error.to_string()))?;
+    let asked =
+        runtime.block_on(async { timeout(limit, exchange::ask(address, request, LIMIT)).await });
     let (status, answer) = asked
         .map_err(|_| failed(format!("no answer in {} s", limit.as_secs())))?
         .map_err(|error| failed(error.to_string()).with_help(Some(REMEDY.to_owned())))?;
     print(&answer)?;
     if status == StatusCode::OK { Ok(()) } else { Err(failed(format!("it answered {status}"))) }
-}
-
-async fn ask(address: &Address, path: &str) -> Result<(StatusCode, Vec<u8>), body::BoxError> {
-    match address {
-        Address::Tcp(address) => exchange(TcpStream::connect(address).await?, path).await,
-        Address::Unix(socket) => {
-            exchange(UnixStream::connect(Path::new(socket)).await?, path).await
-        }
-    }
-}
-
-async fn exchange<Io>(io: Io, path: &str) -> Result<(StatusCode, Vec<u8>), body::BoxError>
-where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = handshake(TokioIo::new(io)).await?;
-    let uri: Uri = path.parse()?;
-    let request = Request::get(uri).header(header::HOST, "localhost").body(body::empty())?;
-    let exchange = async move {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = collect_capped(response.into_body(), LIMIT).await?;
-        Ok((status, body.into_bytes().to_vec()))
-    };
-    // The connection has to be driven; when the exchange is over, so is its use.
-    tokio::select! {
-        answered = exchange => answered,
-        ended = connection => {
-            ended?;
-            Err("the connection ended before the answer".into())
-        }
-    }
 }

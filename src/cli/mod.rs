@@ -6,6 +6,7 @@
 mod certs;
 mod check;
 mod endpoint;
+mod exchange;
 mod explain;
 mod health;
 mod history;

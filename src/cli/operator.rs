@@ -1,23 +1,16 @@
 //! Asks a running Pushbell as an operator: through its admin listener, with its token.
 
-use std::path::Path;
 use std::time::Duration;
 
 use http::Request;
 use http::StatusCode;
 use http::header;
-use hyper::client::conn::http1::handshake;
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpStream;
-use tokio::net::UnixStream;
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 
 use crate::app;
 use crate::body;
-use crate::body::BoxError;
-use crate::body::collect_capped;
 use crate::config::Address;
 use crate::config::Config;
 use crate::config::Serve;
@@ -26,16 +19,14 @@ use crate::telemetry::chain;
 
 use super::Exit;
 use super::Failure;
+use super::exchange;
+use super::exchange::REMEDY;
 
 /// The most of an answer that is read: a page of events with all they say.
 const LIMIT: usize = 64 << 20;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// What to do where nobody answers.
-const REMEDY: &str =
-    "start Pushbell, or say where its admin listener is with `--admin` or `--config`";
 
 /// A running Pushbell.
 pub(super) struct Operator {
@@ -98,7 +89,8 @@ impl Operator {
             .header(header::AUTHORIZATION, bearer)
             .body(body)
             .map_err(|error| failed(error.to_string()))?;
-        let asked = runtime.block_on(async { timeout(PATIENCE, self.exchange(request)).await });
+        let asked = runtime
+            .block_on(async { timeout(PATIENCE, exchange::ask(address, request, LIMIT)).await });
         let (status, answer) = asked
             .map_err(|_| failed(format!("no answer in {} s", PATIENCE.as_secs())))?
             .map_err(|error| failed(error.to_string()).with_help(Some(REMEDY.to_owned())))?;
@@ -110,41 +102,5 @@ impl Operator {
         let why = value["error"].as_str().unwrap_or_default();
         let exit = if status == StatusCode::BAD_REQUEST { Exit::Usage } else { Exit::Failed };
         Err(Failure::new(exit, format!("pushbell: {address}: {why} ({status})")))
-    }
-
-    async fn exchange(
-        &self,
-        request: Request<body::Body>,
-    ) -> Result<(StatusCode, Vec<u8>), BoxError> {
-        match &self.address {
-            Address::Tcp(address) => exchange(TcpStream::connect(address).await?, request).await,
-            Address::Unix(socket) => {
-                exchange(UnixStream::connect(Path::new(socket)).await?, request).await
-            }
-        }
-    }
-}
-
-async fn exchange<Io>(
-    io: Io,
-    request: Request<body::Body>,
-) -> Result<(StatusCode, Vec<u8>), BoxError>
-where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-{
-    let (mut sender, connection) = handshake(TokioIo::new(io)).await?;
-    let exchange = async move {
-        let response = sender.send_request(request).await?;
-        let status = response.status();
-        let body = collect_capped(response.into_body(), LIMIT).await?;
-        Ok((status, body.into_bytes().to_vec()))
-    };
-    // The connection has to be driven; when the exchange is over, so is its use.
-    tokio::select! {
-        answered = exchange => answered,
-        ended = connection => {
-            ended?;
-            Err("the connection ended before the answer".into())
-        }
     }
 }
